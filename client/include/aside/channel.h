@@ -1,0 +1,98 @@
+/* libaside: calls to aside servers.
+ *
+ *     struct aside_options options = { .token = token };
+ *     struct aside_channel *channel = NULL;
+ *     if (aside_channel_open("tcp://127.0.0.1:7400", &options, &channel, &status) != ASIDE_OK) ...
+ *     code = aside_v1_message_service_send_message(channel, &request, NULL, &response, &status);
+ *     aside_free(response);
+ *     aside_channel_close(channel);
+ *
+ * A channel and every function here may be used from any number of threads at once.  The library never
+ * logs, exits or aborts.  After fork() only the parent may use a channel: in the child every call fails
+ * with FAILED_PRECONDITION, reason FORKED.
+ *
+ * One ownership rule: what you pass in is borrowed until the function returns; what you are given
+ * through a `ret_` argument is yours, and aside_free() frees it. */
+#pragma once
+
+#include "aside/method.h"
+#include "aside/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct aside_channel;
+
+/* Most endpoints of a channel, and the longest address in bytes. */
+#define ASIDE_ENDPOINTS_MAX 16
+#define ASIDE_ADDRESS_MAX 256
+
+/* How a channel is opened.  Start from { 0 }; every zero is a sensible default. */
+struct aside_options {
+	const char *token;       /* bearer token (JWT); NULL: none, for ipc with uid authentication */
+	const char *ca_file;     /* tls+tcp, wss: PEM file of the authorities to trust */
+	const char *server_name; /* tls+tcp, wss: name the certificate must have; NULL: the address's host */
+	uint32_t timeout_ms;     /* deadline of calls that give none; 0: each method's own */
+	uint32_t connect_timeout_ms; /* how long a call waits for a connection; 0: 5,000 */
+	uint32_t message_bytes_max;  /* largest message accepted; 0: 4 MiB */
+};
+
+/* One name and value beside a call's messages.  Names: lower case letters, digits, '-', '_', '.'. */
+struct aside_metadata {
+	const char *key;
+	const void *value;
+	size_t value_bytes;
+};
+
+/* How one call is made.  NULL, or from { 0 }. */
+struct aside_call_options {
+	uint32_t timeout_ms; /* 0: the channel's, or else the method's own.  There is no endless call. */
+	const struct aside_metadata *metadata; /* at most 8 KiB in all */
+	size_t n_metadata;
+};
+
+/* Opens a channel to one or several servers.  `endpoints`: comma-separated addresses
+ * "tcp://host:port", "ipc:///path", "tls+tcp://host:port", "ws://host:port/aside".  Does not wait for a
+ * connection: it is made, and made again after every loss, in the background.  Fails with
+ * INVALID_ARGUMENT for a bad address and RESOURCE_EXHAUSTED without memory. */
+ASIDE_API enum aside_code aside_channel_open(const char *endpoints, const struct aside_options *options,
+		struct aside_channel **ret_channel, struct aside_status *ret_status) ASIDE_MUST_CHECK;
+
+/* Ends all calls under way with CANCELLED (their callbacks run before this returns) and frees the
+ * channel.  NULL is fine.  Not from a callback. */
+ASIDE_API void aside_channel_close(struct aside_channel *channel);
+
+/* Calls a method and waits for its end: at most until its deadline.  On ASIDE_OK *ret_response is the
+ * caller's; on anything else it is untouched and *ret_status (may be NULL) says why.
+ *
+ * A call that was certainly not executed, or that is declared idempotent, is repeated on another
+ * connection until its deadline; any other that loses its connection fails with UNAVAILABLE. */
+ASIDE_API enum aside_code aside_call(struct aside_channel *channel, const struct aside_method *method,
+		const ProtobufCMessage *request, const struct aside_call_options *options,
+		ProtobufCMessage **ret_response, struct aside_status *ret_status) ASIDE_MUST_CHECK;
+
+/* How a call made with aside_call_start() ended.  `response` is the callee's to aside_free(), and NULL
+ * unless status->code is ASIDE_OK; `status` is borrowed.  Runs exactly once, on a thread of the
+ * library: it must not block, and may start further calls. */
+typedef void (*aside_call_done)(void *user, ProtobufCMessage *response, const struct aside_status *status);
+
+/* The same without waiting.  On ASIDE_OK `done` runs exactly once, perhaps before this returns; on
+ * anything else it never runs.  *ret_call_id (may be NULL) names the call for aside_call_cancel(). */
+ASIDE_API enum aside_code aside_call_start(struct aside_channel *channel, const struct aside_method *method,
+		const ProtobufCMessage *request, const struct aside_call_options *options,
+		aside_call_done done, void *user, uint64_t *ret_call_id,
+		struct aside_status *ret_status) ASIDE_MUST_CHECK;
+
+/* Ends a call early: its `done` runs with CANCELLED unless it has ended already; the server is told. */
+ASIDE_API void aside_call_cancel(struct aside_channel *channel, uint64_t call_id);
+
+/* Frees a message given by this library.  NULL is fine. */
+ASIDE_API void aside_free(void *message);
+
+/* Version of the library linked against, as "0.1.0".  Static. */
+ASIDE_API const char *aside_version(void);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,68 @@
+/* Frames to bytes and back: a hand-written codec of aside.rpc.v1.Envelope for the hot path.
+ *
+ * Knows no sockets and no threads.  Decoding copies nothing: a frame borrows from the message.  What it
+ * writes is what protobuf-c would write, byte for byte (golden tests hold it to that). */
+#pragma once
+
+#include <stdbool.h>
+
+#include "scope.h"
+
+#define ENVELOPE_FRAMES_MAX 4096
+#define METADATA_BYTES_MAX 8192
+#define METADATA_MAX 32
+#define METHOD_PATH_MAX 256
+
+enum frame_kind { /* the field numbers of Frame.kind */
+	FRAME_NONE = 0, /* a kind this version does not know */
+	FRAME_HELLO = 2,
+	FRAME_CALL = 3,
+	FRAME_REPLY = 4,
+	FRAME_ITEM = 5,
+	FRAME_CREDIT = 6,
+	FRAME_CANCEL = 7,
+	FRAME_GOAWAY = 8,
+};
+
+struct metadata {
+	struct bytes key;
+	struct bytes value;
+};
+
+/* One frame.  Which members have a meaning, `kind` says.  HELLO, and REPLY.status, are rare and travel
+ * as serialized messages that protobuf-c (un)packs. */
+struct frame {
+	uint64_t call_id;
+	enum frame_kind kind;
+	struct bytes method;  /* CALL */
+	struct bytes payload; /* CALL, REPLY, ITEM; HELLO: the serialized Hello */
+	uint64_t timeout_us;  /* CALL */
+	uint32_t code;        /* REPLY */
+	struct bytes status;  /* REPLY: the serialized Status */
+	bool end;             /* ITEM */
+	uint32_t items;       /* CREDIT */
+	uint64_t payload_bytes; /* CREDIT */
+	uint64_t last_call_id;  /* GOAWAY */
+	struct bytes reason;    /* GOAWAY */
+	struct metadata metadata[METADATA_MAX]; /* CALL, REPLY */
+	size_t n_metadata;
+};
+
+/* Walks a message's frames.  */
+struct envelope_reader {
+	struct bytes rest;
+	size_t n_frames;
+};
+
+void envelope_read(struct envelope_reader *reader, struct bytes message);
+
+/* ASIDE_OK and *ret_more with a frame in *ret; ASIDE_OK and !*ret_more at the end; INVALID_ARGUMENT,
+ * reason MALFORMED_ENVELOPE, for bytes that are no envelope or go beyond a limit above. */
+enum aside_code envelope_next(struct envelope_reader *reader, struct frame *ret, bool *ret_more,
+		struct aside_status *err) MUST_CHECK;
+
+/* Bytes `frame` adds to an envelope. */
+size_t envelope_frame_size(const struct frame *frame);
+
+/* Writes them; `out` has room for envelope_frame_size().  Returns the end. */
+uint8_t *envelope_frame_write(const struct frame *frame, uint8_t *out);

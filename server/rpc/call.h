@@ -1,0 +1,77 @@
+/* A call as a service sees it, and how a service is written.
+ *
+ * A method is two small functions.  `begin` checks the request and either answers or names the store
+ * operation that will; `end` turns the finished operation into the answer.  Neither waits for anything,
+ * and returning *is* replying: only the dispatcher replies, exactly once.
+ *
+ *     begin ── call->op set ──▶ store ──▶ end ── call->op set again ──▶ store ──▶ end …
+ *       └── no op: call->response (or a code) is the answer          └── no op: the answer
+ *
+ * Both run on a worker thread; a call is in one thread at a time. */
+#pragma once
+
+#include "aside/method.h"
+#include "wire/arena.h"
+#include "wire/scope.h"
+#include "wire/status.h"
+
+struct op;
+
+/* Who calls: what authentication made of the credentials. */
+enum principal_kind {
+	PRINCIPAL_ANONYMOUS = 0,
+	PRINCIPAL_PERSON,
+	PRINCIPAL_SERVICE,
+};
+
+#define PRINCIPAL_NAME_MAX 64
+#define PRINCIPAL_SCOPES_MAX 512
+
+struct principal {
+	enum principal_kind kind;
+	int64_t user_id;                   /* PERSON; 0 otherwise */
+	char service[PRINCIPAL_NAME_MAX];  /* SERVICE, or the one a person acts through; "" otherwise */
+	char scopes[PRINCIPAL_SCOPES_MAX]; /* space-separated */
+	int64_t expires_at_us;             /* 0: never */
+};
+
+struct call {
+	const struct aside_method *method;
+	struct principal principal;
+	int64_t now_us;      /* since 1970, when the call was dispatched; every statement's idea of now */
+	int64_t deadline_us; /* on the monotonic clock */
+	struct arena arena;
+	ProtobufCMessage *request;  /* in the arena */
+	ProtobufCMessage *response; /* in the arena; made by call_response() */
+	struct op *op;              /* in the arena; set by begin or end to have it executed */
+	void *state;                /* the handler's own, between begin and end; in the arena */
+	const struct handler *handler;
+	char request_id[33];        /* for logs and INTERNAL errors */
+};
+
+typedef enum aside_code handler_begin(struct call *call, const void *request, struct aside_status *err);
+typedef enum aside_code handler_end(struct call *call, const void *request, struct aside_status *err);
+
+struct handler {
+	const char *method; /* as the .proto spells it: "SendMessage" */
+	handler_begin *begin;
+	handler_end *end; /* NULL where begin always answers */
+};
+
+/* One service's handlers, in the order of the .proto; `main` lists them in server/service/service.h.
+ * A method without handler, or a handler without method, refuses to start. */
+struct handlers {
+	const struct aside_service *service;
+	const struct handler *handlers;
+	size_t n_handlers;
+};
+
+/* A new, initialised message of the method's response type, also put in call->response.  NULL when the
+ * arena is full: answer with call_full(). */
+void *call_response(struct call *call) MUST_CHECK;
+
+/* A zeroed piece of the arena; NULL as above. */
+void *call_alloc(struct call *call, size_t size) MUST_CHECK;
+
+/* RESOURCE_EXHAUSTED, reason CALL_TOO_LARGE: the call's arena is full. */
+enum aside_code call_full(struct aside_status *err);

@@ -1,0 +1,35 @@
+/* The store: operations to SQL in batches.  Knows no protobuf and no sockets.
+ *
+ * `page_id` hashes to one of K write lanes; reads go to read lanes.  Each lane is one thread with one
+ * pipelined, non-blocking connection on epoll; see lane.c. */
+#pragma once
+
+#include "op.h"
+
+struct store;
+
+struct store_options {
+	const char *database; /* libpq DSN; several hosts allowed */
+	unsigned write_lanes; /* 0: the measured default */
+	unsigned read_lanes;
+};
+
+/* Connects, checks the schema version and every statement; fails with the first that does not fit. */
+enum aside_code store_open(const struct store_options *options, struct store **ret,
+		struct aside_status *err) MUST_CHECK;
+
+/* Hands an operation over; op->done runs once for each that was taken.  RESOURCE_EXHAUSTED, reason
+ * QUEUE_FULL, when the lane's queue is at its limit: done never runs.  Any thread; never blocks. */
+enum aside_code store_submit(struct store *store, struct op *op, struct aside_status *err) MUST_CHECK;
+
+/* Whether every lane has a connection: for /readyz and health. */
+bool store_ready(struct store *store);
+
+/* Operations queued and in flight over all lanes, for metrics. */
+struct store_stats {
+	uint64_t queued, in_flight, batches, operations, retries;
+};
+void store_stats(struct store *store, struct store_stats *ret);
+
+/* Finishes what was submitted (until `deadline_us` on the monotonic clock), stops the lanes, frees. */
+void store_close(struct store *store, int64_t deadline_us);
