@@ -140,8 +140,8 @@ static bool add_error_info(Aside__Rpc__V1__Status *out, const struct aside_statu
 	}
 	if (status->not_executed && aside_status_fact(status, NOT_EXECUTED) == NULL) {
 		aside__rpc__v1__error_info__metadata_entry__init(&entries[n]);
-		entries[n].key = NOT_EXECUTED;
-		entries[n].value = "true";
+		entries[n].key = (char *)NOT_EXECUTED;
+		entries[n].value = (char *)"true";
 		pointers[n] = &entries[n];
 		n++;
 	}
