@@ -1,0 +1,164 @@
+/* Options of our own arrive as unknown fields: they are read here with the wire's own varints. */
+#include "rule.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "aside/method.h"
+#include "wire/varint.h"
+
+#define RULE_FIELD 50701
+#define TIMEOUT_MS_MAX 600000
+#define REQUEST_BYTES_DEFAULT 65536
+#define REQUEST_BYTES_MAX (3u << 20)
+#define DEPTH_MAX 64
+
+static const char *read_text(struct bytes text, char out[64])
+{
+	if (text.size >= 64)
+		return "a text of the rule is longer than 63 bytes";
+	if (text.size > 0)
+		memcpy(out, text.data, text.size);
+	out[text.size] = '\0';
+	return NULL;
+}
+
+static const char *add_caller(uint64_t number, struct rule *rule)
+{
+	static const unsigned bits[] = { 0, ASIDE_CALLER_ANYONE, ASIDE_CALLER_PERSON, ASIDE_CALLER_SERVICE };
+
+	if (number == 0 || number >= sizeof bits / sizeof *bits)
+		return "the rule names an unknown caller";
+	rule->callers |= bits[number];
+	return NULL;
+}
+
+static const char *read_field(const struct field *field, struct rule *rule)
+{
+	struct bytes run = field->bytes;
+	const char *why = NULL;
+	uint64_t number;
+
+	switch (field->number) {
+	case 1:
+		if (field->type == WIRE_VARINT)
+			return add_caller(field->value, rule);
+		while (run.size > 0 && why == NULL)
+			why = varint_take(&run, &number) ? add_caller(number, rule) : "the rule is malformed";
+		return why;
+	case 2: return read_text(field->bytes, rule->scope);
+	case 3: return read_text(field->bytes, rule->role);
+	case 4: rule->timeout_ms = (uint32_t)field->value; return NULL;
+	case 5: rule->request_bytes = (uint32_t)field->value; return NULL;
+	default: return "the rule has a field this generator does not know";
+	}
+}
+
+static const char *rule_check(const struct rule *rule)
+{
+	if (rule->callers == 0)
+		return "its rule has no callers";
+	if ((rule->callers & ASIDE_CALLER_SERVICE) && rule->scope[0] == '\0')
+		return "services may call it, but its rule has no scope";
+	if (rule->timeout_ms == 0 || rule->timeout_ms > TIMEOUT_MS_MAX)
+		return "its rule has no timeout_ms from 1 to 600000";
+	if (rule->request_bytes > REQUEST_BYTES_MAX)
+		return "its request_bytes is above 3 MiB";
+	return NULL;
+}
+
+const char *rule_read(const Google__Protobuf__MethodDescriptorProto *method, struct rule *ret)
+{
+	const ProtobufCMessage *options = method->options != NULL ? &method->options->base : NULL;
+	const char *why;
+
+	*ret = (struct rule){ 0 };
+	for (unsigned i = 0; options != NULL && i < options->n_unknown_fields; i++) {
+		const ProtobufCMessageUnknownField *unknown = &options->unknown_fields[i];
+		struct bytes body = { unknown->data, unknown->len };
+		struct field field;
+		uint64_t size;
+		if (unknown->tag != RULE_FIELD || !varint_take(&body, &size))
+			continue;
+		while (body.size > 0) {
+			if (!field_take(&body, &field))
+				return "its rule is malformed";
+			why = read_field(&field, ret);
+			if (why != NULL)
+				return why;
+		}
+		if (ret->request_bytes == 0)
+			ret->request_bytes = REQUEST_BYTES_DEFAULT;
+		return rule_check(ret);
+	}
+	return "it has no option (aside.rpc.v1.rule)";
+}
+
+/* ── messages protobuf-c cannot serve safely ─────────────────────────────────────────────────────── */
+
+typedef Google__Protobuf__DescriptorProto Message;
+
+static const Message *find_nested(Message *const *messages, size_t n, const char *prefix, const char *full)
+{
+	for (size_t i = 0; i < n; i++) {
+		char name[512];
+		(void)snprintf(name, sizeof name, "%s.%s", prefix, messages[i]->name);
+		size_t length = strlen(name);
+		if (strcmp(name, full) == 0)
+			return messages[i];
+		if (strncmp(name, full, length) == 0 && full[length] == '.')
+			return find_nested(messages[i]->nested_type, messages[i]->n_nested_type, name, full);
+	}
+	return NULL;
+}
+
+static const Message *find_message(const Google__Protobuf__Compiler__CodeGeneratorRequest *request,
+		const char *full)
+{
+	for (size_t i = 0; i < request->n_proto_file; i++) {
+		const Google__Protobuf__FileDescriptorProto *file = request->proto_file[i];
+		char prefix[512];
+		(void)snprintf(prefix, sizeof prefix, "%s%s", file->package != NULL ? "." : "",
+				file->package != NULL ? file->package : "");
+		const Message *found = find_nested(file->message_type, file->n_message_type, prefix, full);
+		if (found != NULL)
+			return found;
+	}
+	return NULL;
+}
+
+static const char *check_message(const Google__Protobuf__Compiler__CodeGeneratorRequest *request,
+		const Message *message, const Message **path, unsigned depth, char where[512])
+{
+	const char *why = NULL;
+
+	(void)snprintf(where, 512, "%s", message->name);
+	for (unsigned i = 0; i < depth; i++)
+		if (path[i] == message)
+			return "a message contains itself: protobuf-c has no limit to its recursion";
+	if (depth == DEPTH_MAX)
+		return "messages are nested more than 64 deep";
+	path[depth] = message;
+	for (size_t i = 0; i < message->n_field && why == NULL; i++) {
+		const Google__Protobuf__FieldDescriptorProto *field = message->field[i];
+		if (field->has_proto3_optional && field->proto3_optional) {
+			(void)snprintf(where, 512, "%s.%s", message->name, field->name);
+			return "proto3 optional is beyond protobuf-c: use a oneof of one field";
+		}
+		const Message *inner = field->type_name != NULL ? find_message(request, field->type_name) : NULL;
+		if (inner != NULL)
+			why = check_message(request, inner, path, depth + 1, where);
+	}
+	return why;
+}
+
+const char *file_check(const Google__Protobuf__Compiler__CodeGeneratorRequest *request,
+		const Google__Protobuf__FileDescriptorProto *file, char where[512])
+{
+	const Message *path[DEPTH_MAX];
+	const char *why = NULL;
+
+	for (size_t i = 0; i < file->n_message_type && why == NULL; i++)
+		why = check_message(request, file->message_type[i], path, 0, where);
+	return why;
+}
