@@ -1,0 +1,26 @@
+/* The server's log: one line an event, `key=value`, to standard error.  Never content, never secrets.  Any
+ * thread: a line is written whole. */
+#pragma once
+
+#include "aside/status.h"
+
+enum log_level {
+	LOG_DEBUG,
+	LOG_INFO,
+	LOG_WARNING,
+	LOG_ERROR,
+};
+
+/* Nothing below `level` is written.  Before the threads start. */
+void log_init(enum log_level level);
+
+/* "info" → LOG_INFO; false for an unknown name. */
+bool log_level_parse(const char *name, enum log_level *ret);
+
+/* `fmt` gives the keys and values: "event=drain calls=%zu". */
+void log_write(enum log_level level, const char *fmt, ...) ASIDE_PRINTF(2, 3);
+
+#define log_debug(...) log_write(LOG_DEBUG, __VA_ARGS__)
+#define log_info(...) log_write(LOG_INFO, __VA_ARGS__)
+#define log_warning(...) log_write(LOG_WARNING, __VA_ARGS__)
+#define log_error(...) log_write(LOG_ERROR, __VA_ARGS__)

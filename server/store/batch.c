@@ -1,0 +1,186 @@
+/* See batch.h.  In pipeline mode without BEGIN everything up to the Sync is one transaction, and each
+ * statement of it sees what was committed before that statement: so the page locks, taken first, make
+ * all that follows see the last committed state of those pages. */
+#include "batch.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "result.h"
+
+static bool same_execution(const struct op *a, const struct op *b)
+{
+	return a->statement->form == FORM_SET && a->statement == b->statement;
+}
+
+void batch_sort(struct batch *batch)
+{
+	struct op *sorted[LANE_BATCH_MAX];
+	bool taken[LANE_BATCH_MAX] = { false };
+	size_t n = 0;
+
+	for (size_t i = 0; i < batch->n; i++) {
+		if (taken[i])
+			continue;
+		sorted[n++] = batch->ops[i];
+		for (size_t k = i + 1; k < batch->n; k++)
+			if (!taken[k] && same_execution(batch->ops[i], batch->ops[k])) {
+				taken[k] = true;
+				sorted[n++] = batch->ops[k];
+			}
+	}
+	memcpy(batch->ops, sorted, n * sizeof *sorted);
+}
+
+/* How many operations from `ops` on make one execution. */
+static size_t execution_size(struct op *const *ops, size_t n)
+{
+	size_t size = 1;
+
+	while (size < n && same_execution(ops[0], ops[size]))
+		size++;
+	return size;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static bool send_bound(struct batch *batch, struct connection *connection, const char *name)
+{
+	struct bind *bind = &batch->bind;
+
+	return PQsendQueryPrepared(connection->pg, name, bind->n, bind->values, bind->lengths, bind->formats, 1) == 1;
+}
+
+static bool send_locks(struct batch *batch, struct connection *connection, struct op *const *ops, size_t n)
+{
+	int64_t ids[LANE_BATCH_MAX];
+	size_t distinct = 0;
+
+	for (size_t i = 0; i < n; i++)
+		ids[i] = ops[i]->page_id;
+	qsort(ids, n, sizeof *ids, compare_ids);
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || ids[i] != ids[i - 1])
+			ids[distinct++] = ids[i];
+	return bind_numbers(&batch->bind, ids, distinct, NULL) == ASIDE_OK &&
+			send_bound(batch, connection, "lock_pages");
+}
+
+static bool send_all(struct batch *batch, struct connection *connection, struct op *const *ops, size_t n)
+{
+	if (connection->kind == LANE_WRITE && !send_locks(batch, connection, ops, n))
+		return false;
+	for (size_t i = 0, size; i < n; i += size) {
+		size = execution_size(ops + i, n - i);
+		if (bind_ops(&batch->bind, ops[i]->statement, ops + i, size, NULL) != ASIDE_OK ||
+				!send_bound(batch, connection, ops[i]->statement->name))
+			return false;
+	}
+	return PQpipelineSync(connection->pg) == 1 && connection_flush(connection);
+}
+
+/* Gives the rows of one execution to its operations: by `ord`, which ascends, for a set. */
+static bool distribute(PGresult *rows, struct op *const *ops, size_t n)
+{
+	struct op_result *result = malloc(sizeof *result);
+	unsigned n_rows = (unsigned)PQntuples(rows);
+
+	if (result == NULL) {
+		PQclear(rows);
+		return false;
+	}
+	*result = (struct op_result){ .rows = rows, .references = (unsigned)n };
+	for (size_t i = 0; i < n; i++) {
+		ops[i]->result = result;
+		ops[i]->first_row = 0;
+		ops[i]->n_rows = ops[i]->statement->form == FORM_SINGLE ? n_rows : 0;
+	}
+	if (ops[0]->statement->form == FORM_SINGLE)
+		return true;
+	for (unsigned row = 0; row < n_rows; row++) {
+		const uint8_t *big = (const uint8_t *)PQgetvalue(rows, (int)row, 0);
+		size_t ord = 0;
+		for (int k = 0; k < PQgetlength(rows, (int)row, 0); k++)
+			ord = ord << 8 | big[k];
+		if (ord == 0 || ord > n)
+			return false;
+		if (ops[ord - 1]->n_rows++ == 0)
+			ops[ord - 1]->first_row = row;
+	}
+	return true;
+}
+
+static void note_error(struct batch *batch, const PGresult *result)
+{
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+	if (batch->sqlstate[0] != '\0')
+		return;
+	(void)snprintf(batch->sqlstate, sizeof batch->sqlstate, "%s", state != NULL ? state : "XX000");
+	(void)snprintf(batch->message, sizeof batch->message, "%s", message != NULL ? message : "");
+}
+
+/* Reads one execution's result; false: the connection is lost. */
+static bool receive(struct batch *batch, struct connection *connection, struct op *const *ops, size_t n)
+{
+	PGresult *result = connection_result(connection), *rest;
+	ExecStatusType status = PQresultStatus(result);
+
+	if (result == NULL)
+		return false;
+	if (status == PGRES_TUPLES_OK && n > 0) {
+		if (!distribute(result, ops, n))
+			(void)snprintf(batch->sqlstate, sizeof batch->sqlstate, "XX001");
+	} else {
+		if (status == PGRES_FATAL_ERROR)
+			note_error(batch, result);
+		PQclear(result);
+	}
+	while ((rest = connection_result(connection)) != NULL)
+		PQclear(rest);
+	return !connection_lost(connection);
+}
+
+static bool receive_all(struct batch *batch, struct connection *connection, struct op *const *ops, size_t n)
+{
+	PGresult *sync;
+
+	if (connection->kind == LANE_WRITE && !receive(batch, connection, NULL, 0))
+		return false;
+	for (size_t i = 0, size; i < n; i += size) {
+		size = execution_size(ops + i, n - i);
+		if (!receive(batch, connection, ops + i, size))
+			return false;
+	}
+	/* An error of the commit itself comes before the Sync. */
+	while ((sync = connection_result(connection)) != NULL || !connection_lost(connection)) {
+		ExecStatusType status = PQresultStatus(sync);
+		if (status == PGRES_FATAL_ERROR)
+			note_error(batch, sync);
+		PQclear(sync);
+		if (status == PGRES_PIPELINE_SYNC)
+			return true;
+	}
+	return false;
+}
+
+enum batch_end batch_run(struct batch *batch, struct connection *connection, size_t first, size_t n)
+{
+	struct op *const *ops = batch->ops + first;
+	bool arrived;
+
+	batch->sqlstate[0] = '\0';
+	batch->message[0] = '\0';
+	arrived = send_all(batch, connection, ops, n) && receive_all(batch, connection, ops, n);
+	if (arrived && batch->sqlstate[0] == '\0')
+		return BATCH_DONE;
+	for (size_t i = 0; i < n; i++)
+		op_release(ops[i]);
+	return arrived ? BATCH_ABORTED : BATCH_LOST;
+}

@@ -1,0 +1,145 @@
+/* See connection.h. */
+#include "connection.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "bind.h"
+#include "sql.h"
+
+#define CONNECT_TIMEOUT_S "5"
+
+const char sql_lock_pages[] = "SELECT page_id FROM page_clock WHERE page_id = ANY($1) ORDER BY page_id FOR UPDATE";
+
+static enum aside_code broken(const struct connection *connection, const char *what, struct aside_status *err)
+{
+	const char *why = PQerrorMessage(connection->pg);
+	int length = (int)strcspn(why, "\n");
+
+	return fail(err, ASIDE_UNAVAILABLE, "DATABASE_UNAVAILABLE", "%s: %.*s", what, length, why);
+}
+
+static bool command(struct connection *connection, const char *sql)
+{
+	PGresult *result = PQexec(connection->pg, sql);
+	ExecStatusType status = PQresultStatus(result);
+
+	PQclear(result);
+	return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+}
+
+static enum aside_code check_types(const struct statement *statement, const PGresult *described,
+		struct aside_status *err)
+{
+	int skip = statement->form == FORM_SET;
+
+	if (PQnfields(described) != (int)statement->n_columns + skip)
+		return fail(err, ASIDE_INTERNAL, "STATEMENT_MISMATCH", "%s.sql declares %zu columns and has %d",
+				statement->name, statement->n_columns, PQnfields(described) - skip);
+	for (size_t i = 0; i < statement->n_columns; i++) {
+		int column = (int)i + skip;
+		if (PQftype(described, column) != bind_oid(statement->columns[i].type, false) ||
+				strcmp(PQfname(described, column), statement->columns[i].name) != 0)
+			return fail(err, ASIDE_INTERNAL, "STATEMENT_MISMATCH",
+					"%s.sql: column %zu is declared as %s, and is %s of type %u", statement->name,
+					i + 1, statement->columns[i].name, PQfname(described, column),
+					PQftype(described, column));
+	}
+	return ASIDE_OK;
+}
+
+static enum aside_code prepare(struct connection *connection, const struct statement *statement, bool check,
+		struct aside_status *err)
+{
+	Oid types[OP_PARAMS_MAX];
+	enum aside_code code = ASIDE_OK;
+	PGresult *result;
+
+	for (size_t i = 0; i < statement->n_params; i++)
+		types[i] = bind_oid(statement->params[i].type, statement->form == FORM_SET);
+	result = PQprepare(connection->pg, statement->name, statement->sql, (int)statement->n_params, types);
+	if (PQresultStatus(result) != PGRES_COMMAND_OK)
+		code = broken(connection, statement->name, err);
+	PQclear(result);
+	if (code != ASIDE_OK || !check)
+		return code;
+	result = PQdescribePrepared(connection->pg, statement->name);
+	code = check_types(statement, result, err);
+	PQclear(result);
+	return code;
+}
+
+static enum aside_code prepare_all(struct connection *connection, bool check, struct aside_status *err)
+{
+	static const Oid numbers = 1016;
+	enum aside_code code = ASIDE_OK;
+
+	for (const struct statement *const *s = sql_statements; *s != NULL && code == ASIDE_OK; s++)
+		if ((*s)->lane == connection->kind)
+			code = prepare(connection, *s, check, err);
+	if (code == ASIDE_OK && connection->kind == LANE_WRITE)
+		PQclear(PQprepare(connection->pg, "lock_pages", sql_lock_pages, 1, &numbers));
+	return code;
+}
+
+enum aside_code connection_open(struct connection *connection, bool check, struct aside_status *err)
+{
+	const char *keys[] = { "dbname", "connect_timeout", "application_name", "client_encoding", NULL };
+	const char *values[] = { connection->dsn, CONNECT_TIMEOUT_S, "aside-server", "UTF8", NULL };
+	enum aside_code code;
+
+	connection->pg = PQconnectdbParams(keys, values, 1);
+	if (PQstatus(connection->pg) != CONNECTION_OK)
+		code = broken(connection, "cannot connect to the database", err);
+	else if (!command(connection, "SET synchronous_commit = on") ||
+			(connection->kind == LANE_READ && !command(connection, "SET default_transaction_read_only = on")))
+		code = broken(connection, "cannot set up the session", err);
+	else
+		code = prepare_all(connection, check, err);
+	if (code == ASIDE_OK && (PQsetnonblocking(connection->pg, 1) != 0 || PQenterPipelineMode(connection->pg) != 1))
+		code = broken(connection, "cannot enter pipeline mode", err);
+	if (code != ASIDE_OK)
+		connection_close(connection);
+	return code;
+}
+
+void connection_close(struct connection *connection)
+{
+	PQfinish(connection->pg);
+	connection->pg = NULL;
+}
+
+bool connection_lost(const struct connection *connection)
+{
+	return connection->pg == NULL || PQstatus(connection->pg) != CONNECTION_OK;
+}
+
+static bool wait_for(struct connection *connection, short events)
+{
+	struct pollfd fd = { .fd = PQsocket(connection->pg), .events = events };
+
+	while (poll(&fd, 1, -1) < 0)
+		if (errno != EINTR)
+			return false;
+	return (fd.revents & POLLIN) == 0 || PQconsumeInput(connection->pg) == 1;
+}
+
+bool connection_flush(struct connection *connection)
+{
+	int rc;
+
+	/* Reading while writing: otherwise both sides could wait for the other (libpq, chapter 34.5). */
+	while ((rc = PQflush(connection->pg)) == 1)
+		if (!wait_for(connection, POLLIN | POLLOUT))
+			return false;
+	return rc == 0;
+}
+
+PGresult *connection_result(struct connection *connection)
+{
+	while (PQisBusy(connection->pg))
+		if (connection_lost(connection) || !wait_for(connection, POLLIN))
+			return NULL;
+	return PQgetResult(connection->pg);
+}

@@ -1,0 +1,246 @@
+/* See lane.h. */
+#include "lane.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "batch.h"
+#include "../log.h"
+
+#define ABORT_RETRIES_MAX 5
+#define RECONNECT_MIN_US 50000
+#define RECONNECT_MAX_US 1000000
+
+static int64_t monotonic_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static void finish(struct op *op, enum op_outcome outcome)
+{
+	op->outcome = outcome;
+	op->done(op);
+}
+
+static void refuse(struct op *op, enum op_outcome outcome, enum aside_code code, const char *reason,
+		const char *message)
+{
+	(void)fail(&op->err, code, reason, "%s", message);
+	op->err.not_executed = outcome == OP_FAILED && code == ASIDE_UNAVAILABLE;
+	finish(op, outcome);
+}
+
+/* ── the queue ───────────────────────────────────────────────────────────────────────────────────── */
+
+enum aside_code lane_submit(struct lane *lane, struct op *op, struct aside_status *err)
+{
+	enum aside_code code = ASIDE_OK;
+
+	pthread_mutex_lock(&lane->mutex);
+	if (lane->queued >= LANE_QUEUE_MAX || lane->stopping) {
+		code = fail(err, ASIDE_RESOURCE_EXHAUSTED, "QUEUE_FULL", "the store's queue is full");
+		if (err != NULL) {
+			err->retry_after_us = 100000;
+			err->not_executed = true;
+		}
+	} else {
+		op->next = NULL;
+		*lane->tail = op;
+		lane->tail = &op->next;
+		if (lane->queued++ == 0)
+			pthread_cond_signal(&lane->wake);
+	}
+	pthread_mutex_unlock(&lane->mutex);
+	return code;
+}
+
+/* Waits for work and takes up to a batch of it; false: the lane ends. */
+static bool take(struct lane *lane, struct batch *batch)
+{
+	pthread_mutex_lock(&lane->mutex);
+	lane->in_flight = 0;
+	while (lane->head == NULL && !lane->stopping)
+		pthread_cond_wait(&lane->wake, &lane->mutex);
+	for (batch->n = 0; lane->head != NULL && batch->n < LANE_BATCH_MAX; batch->n++) {
+		batch->ops[batch->n] = lane->head;
+		lane->head = lane->head->next;
+		lane->queued--;
+	}
+	if (lane->head == NULL)
+		lane->tail = &lane->head;
+	lane->in_flight = batch->n;
+	lane->batches++;
+	lane->operations += batch->n;
+	pthread_mutex_unlock(&lane->mutex);
+	return batch->n > 0;
+}
+
+/* Ends what is past its deadline before it is sent. */
+static void drop_expired(struct batch *batch)
+{
+	int64_t now = monotonic_us();
+	size_t kept = 0;
+
+	for (size_t i = 0; i < batch->n; i++) {
+		struct op *op = batch->ops[i];
+		if (op->deadline_us != 0 && op->deadline_us <= now)
+			refuse(op, OP_FAILED, ASIDE_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED",
+					"the deadline passed before the statement was sent");
+		else
+			batch->ops[kept++] = op;
+	}
+	batch->n = kept;
+}
+
+/* ── the connection ──────────────────────────────────────────────────────────────────────────────── */
+
+static void set_connected(struct lane *lane, bool connected)
+{
+	pthread_mutex_lock(&lane->mutex);
+	lane->connected = connected;
+	lane->retries += !connected;
+	pthread_mutex_unlock(&lane->mutex);
+}
+
+/* Whether every operation of the batch has run out of time, or the lane has. */
+static bool given_up(struct lane *lane, const struct batch *batch)
+{
+	int64_t now = monotonic_us();
+	bool stopping;
+
+	pthread_mutex_lock(&lane->mutex);
+	stopping = lane->stopping && now >= lane->stop_by_us;
+	pthread_mutex_unlock(&lane->mutex);
+	for (size_t i = 0; i < batch->n && !stopping; i++)
+		if (batch->ops[i]->deadline_us == 0 || batch->ops[i]->deadline_us > now)
+			return false;
+	return true;
+}
+
+static bool reconnect(struct lane *lane, const struct batch *batch)
+{
+	struct aside_status err = { 0 };
+	int64_t pause_us = RECONNECT_MIN_US;
+
+	set_connected(lane, false);
+	connection_close(&lane->connection);
+	while (connection_open(&lane->connection, false, &err) != ASIDE_OK) {
+		struct timespec pause = { pause_us / 1000000, pause_us % 1000000 * 1000 };
+		log_warning("event=database_lost message=\"%s\"", err.message);
+		if (given_up(lane, batch))
+			return false;
+		nanosleep(&pause, NULL);
+		pause_us = pause_us * 2 < RECONNECT_MAX_US ? pause_us * 2 : RECONNECT_MAX_US;
+	}
+	set_connected(lane, true);
+	return true;
+}
+
+/* ── batches ─────────────────────────────────────────────────────────────────────────────────────── */
+
+static void finish_range(struct batch *batch, size_t first, size_t n)
+{
+	for (size_t i = first; i < first + n; i++)
+		finish(batch->ops[i], OP_DONE);
+}
+
+static void lose_range(struct batch *batch, size_t first, size_t n)
+{
+	for (size_t i = first; i < first + n; i++)
+		refuse(batch->ops[i], OP_UNKNOWN, ASIDE_UNAVAILABLE, "OUTCOME_UNKNOWN",
+				"the database was lost; repeat with the same key to learn the outcome");
+}
+
+static void execute(struct lane *lane, struct batch *batch, size_t first, size_t n, unsigned attempt);
+
+static void aborted(struct lane *lane, struct batch *batch, size_t first, size_t n, unsigned attempt)
+{
+	bool transient = memcmp(batch->sqlstate, "40", 2) == 0 && attempt < ABORT_RETRIES_MAX;
+
+	if (transient) {
+		execute(lane, batch, first, n, attempt + 1);
+	} else if (n > 1) {
+		execute(lane, batch, first, n / 2, 0);
+		execute(lane, batch, first + n / 2, n - n / 2, 0);
+	} else {
+		log_error("event=statement_failed statement=%s sqlstate=%s message=\"%s\"",
+				batch->ops[first]->statement->name, batch->sqlstate, batch->message);
+		refuse(batch->ops[first], OP_FAILED, ASIDE_INTERNAL, "STORE_ERROR", "the store failed");
+	}
+}
+
+static void execute(struct lane *lane, struct batch *batch, size_t first, size_t n, unsigned attempt)
+{
+	enum batch_end end = BATCH_LOST;
+
+	if (!connection_lost(&lane->connection))
+		end = batch_run(batch, &lane->connection, first, n);
+	/* The same operations with the same keys, before anything newer: whether they were committed the
+	 * first time, their rows tell. */
+	while (end == BATCH_LOST) {
+		if (!reconnect(lane, batch)) {
+			lose_range(batch, first, n);
+			return;
+		}
+		end = batch_run(batch, &lane->connection, first, n);
+	}
+	if (end == BATCH_DONE)
+		finish_range(batch, first, n);
+	else
+		aborted(lane, batch, first, n, attempt);
+}
+
+static void *run(void *arg)
+{
+	struct lane *lane = arg;
+
+	while (take(lane, lane->batch)) {
+		drop_expired(lane->batch);
+		batch_sort(lane->batch);
+		if (lane->batch->n > 0)
+			execute(lane, lane->batch, 0, lane->batch->n, 0);
+	}
+	return NULL;
+}
+
+enum aside_code lane_start(struct lane *lane, enum lane_kind kind, const char *dsn, bool check,
+		struct aside_status *err)
+{
+	enum aside_code code;
+
+	*lane = (struct lane){ .connection = { .kind = kind, .dsn = dsn } };
+	lane->tail = &lane->head;
+	pthread_mutex_init(&lane->mutex, NULL);
+	pthread_cond_init(&lane->wake, NULL);
+	lane->batch = calloc(1, sizeof *lane->batch);
+	if (lane->batch == NULL)
+		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+	code = connection_open(&lane->connection, check, err);
+	if (code != ASIDE_OK)
+		return code;
+	lane->connected = true;
+	if (pthread_create(&lane->thread, NULL, run, lane) != 0)
+		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "NO_THREAD", "cannot start a thread");
+	lane->started = true;
+	return ASIDE_OK;
+}
+
+void lane_stop(struct lane *lane, int64_t deadline_us)
+{
+	if (lane->started) {
+		pthread_mutex_lock(&lane->mutex);
+		lane->stopping = true;
+		lane->stop_by_us = deadline_us;
+		pthread_cond_signal(&lane->wake);
+		pthread_mutex_unlock(&lane->mutex);
+		pthread_join(lane->thread, NULL);
+	}
+	connection_close(&lane->connection);
+	if (lane->batch != NULL)
+		bind_fini(&lane->batch->bind);
+	free(lane->batch);
+	lane->batch = NULL;
+}
