@@ -19,6 +19,8 @@
 #define PAGE_SIZE_MAX 200
 #define PAGE_TOKEN_KEYS_MAX 4
 #define UUID_BYTES 16
+/* The end of the year 9999, in microseconds since 1970: no moment a peer names is later. */
+#define TIME_US_MAX INT64_C(253402300799999999)
 
 /* A page, user or entry id: greater than 0. */
 enum aside_code check_id(int64_t id, const char *field, struct aside_status *err) MUST_CHECK;
