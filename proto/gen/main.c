@@ -64,6 +64,16 @@ static Output *add_output(Response *response, const File *file, const char *endi
 	return output;
 }
 
+static void free_outputs(Output **outputs, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(outputs[i]->name);
+		free(outputs[i]->content);
+		free(outputs[i]);
+	}
+	free(outputs);
+}
+
 /* NULL, or why `file` is refused. */
 static const char *generate(const Request *request, const File *file, Response *response, char where[512])
 {
@@ -124,9 +134,12 @@ int main(int argc, char **argv)
 			continue;
 		(void)snprintf(error, sizeof error, "%s: %s: %s", request->file_to_generate[i], where, why);
 		response.error = error;
-		response.n_file = 0;
 	}
+	size_t n_outputs = response.n_file;
+	if (response.error != NULL)
+		response.n_file = 0;
 	write_response(&response);
-	/* One short run: the process's end frees what it made. */
+	free_outputs(response.file, n_outputs);
+	google__protobuf__compiler__code_generator_request__free_unpacked(request, NULL);
 	return EXIT_SUCCESS;
 }

@@ -1,0 +1,264 @@
+/* See auth.h.  A token's key id names the key, and the key's own type decides which algorithm may be used:
+ * a token cannot choose (RFC 8725, 3.1). */
+#include "auth.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <jwt.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define KEYS_MAX 32
+#define KEY_BYTES_MAX 8192
+#define TOKEN_BYTES_MAX 6144
+#define IPC_USERS_MAX 64
+
+struct key {
+	char kid[64];
+	char pem[KEY_BYTES_MAX];
+	int size;
+};
+
+struct keys {
+	struct key keys[KEYS_MAX];
+	size_t n;
+};
+
+struct auth {
+	pthread_rwlock_t lock;
+	char *keys_dir;
+	struct keys *keys;
+	struct {
+		int64_t uid;
+		struct principal principal;
+	} ipc[IPC_USERS_MAX];
+	size_t n_ipc;
+};
+
+bool principal_has_scope(const struct principal *principal, const char *scope)
+{
+	size_t length = strlen(scope);
+
+	for (const char *p = principal->scopes; length > 0 && (p = strstr(p, scope)) != NULL; p += length)
+		if ((p == principal->scopes || p[-1] == ' ') && (p[length] == ' ' || p[length] == '\0'))
+			return true;
+	return false;
+}
+
+static bool parse_id(const char *text, int64_t *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoll(text, &end, 10);
+	return isdigit((unsigned char)text[0]) && *end == '\0' && errno == 0 && *ret > 0;
+}
+
+/* "42" → person; "service:NAME" → service. */
+static bool parse_subject(const char *subject, struct principal *ret)
+{
+	if (strncmp(subject, "service:", 8) == 0) {
+		ret->kind = PRINCIPAL_SERVICE;
+		(void)snprintf(ret->service, sizeof ret->service, "%s", subject + 8);
+		return subject[8] != '\0';
+	}
+	ret->kind = PRINCIPAL_PERSON;
+	return parse_id(subject, &ret->user_id);
+}
+
+/* ── keys ────────────────────────────────────────────────────────────────────────────────────────── */
+
+static bool read_key(const char *dir, const char *name, struct key *ret)
+{
+	char path[512];
+	size_t length = strlen(name);
+	FILE *file;
+
+	if (length < 5 || length - 4 >= sizeof ret->kid || strcmp(name + length - 4, ".pem") != 0)
+		return false;
+	(void)snprintf(path, sizeof path, "%s/%s", dir, name);
+	file = fopen(path, "re");
+	if (file == NULL)
+		return false;
+	ret->size = (int)fread(ret->pem, 1, sizeof ret->pem - 1, file);
+	ret->pem[ret->size] = '\0';
+	fclose(file);
+	memcpy(ret->kid, name, length - 4);
+	ret->kid[length - 4] = '\0';
+	return strstr(ret->pem, "PUBLIC KEY") != NULL;
+}
+
+enum aside_code auth_reload(struct auth *auth, struct aside_status *err)
+{
+	struct keys *keys, *old;
+	struct dirent *entry;
+	DIR *dir;
+
+	if (auth->keys_dir == NULL)
+		return ASIDE_OK;
+	dir = opendir(auth->keys_dir);
+	keys = calloc(1, sizeof *keys);
+	if (dir == NULL || keys == NULL) {
+		free(keys);
+		if (dir != NULL)
+			closedir(dir);
+		return fail(err, ASIDE_FAILED_PRECONDITION, "KEYS_UNREADABLE", "%s: %s", auth->keys_dir,
+				strerror(errno));
+	}
+	while ((entry = readdir(dir)) != NULL && keys->n < KEYS_MAX)
+		keys->n += read_key(auth->keys_dir, entry->d_name, &keys->keys[keys->n]);
+	closedir(dir);
+	if (keys->n == 0) {
+		free(keys);
+		return fail(err, ASIDE_FAILED_PRECONDITION, "NO_KEYS", "%s: no public key KID.pem", auth->keys_dir);
+	}
+	pthread_rwlock_wrlock(&auth->lock);
+	old = auth->keys;
+	auth->keys = keys;
+	pthread_rwlock_unlock(&auth->lock);
+	free(old);
+	return ASIDE_OK;
+}
+
+/* ── tokens ──────────────────────────────────────────────────────────────────────────────────────── */
+
+static enum aside_code refused(struct aside_status *err, const char *reason, const char *why)
+{
+	return fail(err, ASIDE_UNAUTHENTICATED, reason, "%s", why);
+}
+
+/* The token checked against the key its header names; NULL if there is none such, or it does not match. */
+static jwt_t *verify(struct auth *auth, const char *token)
+{
+	jwt_t *claimed = NULL, *verified = NULL;
+	const char *kid;
+
+	if (jwt_decode(&claimed, token, NULL, 0) != 0)
+		return NULL;
+	kid = jwt_get_header(claimed, "kid");
+	jwt_alg_t alg = jwt_get_alg(claimed);
+	pthread_rwlock_rdlock(&auth->lock);
+	for (size_t i = 0; kid != NULL && auth->keys != NULL && i < auth->keys->n; i++) {
+		const struct key *key = &auth->keys->keys[i];
+		if (strcmp(key->kid, kid) == 0 && (alg == JWT_ALG_ES256 || alg == JWT_ALG_RS256) &&
+				jwt_decode(&verified, token, (const unsigned char *)key->pem, key->size) != 0)
+			verified = NULL;
+	}
+	pthread_rwlock_unlock(&auth->lock);
+	jwt_free(claimed);
+	if (verified != NULL && jwt_get_alg(verified) != alg) {
+		jwt_free(verified);
+		verified = NULL;
+	}
+	return verified;
+}
+
+static enum aside_code read_claims(jwt_t *jwt, int64_t now_us, struct principal *ret, struct aside_status *err)
+{
+	const char *subject = jwt_get_grant(jwt, "sub"), *scope = jwt_get_grant(jwt, "scope");
+	long expires = jwt_get_grant_int(jwt, "exp"), not_before = jwt_get_grant_int(jwt, "nbf");
+
+	*ret = (struct principal){ .expires_at_us = (int64_t)expires * 1000000 };
+	if (expires <= 0)
+		return refused(err, "TOKEN_INVALID", "the token has no exp");
+	if (ret->expires_at_us <= now_us)
+		return refused(err, "TOKEN_EXPIRED", "the token has expired");
+	if ((int64_t)not_before * 1000000 > now_us)
+		return refused(err, "TOKEN_INVALID", "the token is not valid yet");
+	if (subject == NULL || !parse_subject(subject, ret))
+		return refused(err, "TOKEN_INVALID", "sub is neither a user id nor service:NAME");
+	if (scope != NULL && strlen(scope) >= sizeof ret->scopes)
+		return refused(err, "TOKEN_INVALID", "the scope is too long");
+	(void)snprintf(ret->scopes, sizeof ret->scopes, "%s", scope != NULL ? scope : "");
+	return ASIDE_OK;
+}
+
+enum aside_code auth_token(struct auth *auth, struct bytes authorization, int64_t now_us, struct principal *ret,
+		struct aside_status *err)
+{
+	char token[TOKEN_BYTES_MAX];
+	enum aside_code code;
+	jwt_t *jwt;
+
+	if (authorization.size < 8 || authorization.size - 7 >= sizeof token ||
+			strncasecmp((const char *)authorization.data, "Bearer ", 7) != 0)
+		return refused(err, "TOKEN_INVALID", "authorization is not \"Bearer TOKEN\"");
+	memcpy(token, authorization.data + 7, authorization.size - 7);
+	token[authorization.size - 7] = '\0';
+	jwt = verify(auth, token);
+	if (jwt == NULL)
+		return refused(err, "TOKEN_INVALID", "no key of this server has signed the token");
+	code = read_claims(jwt, now_us, ret, err);
+	jwt_free(jwt);
+	return code;
+}
+
+/* ── ipc peers ───────────────────────────────────────────────────────────────────────────────────── */
+
+static bool parse_ipc_user(const char *text, int64_t *ret_uid, struct principal *ret)
+{
+	char subject[128], *scopes;
+	const char *equals = strchr(text, '=');
+
+	if (equals == NULL || sscanf(text, "%ld=", ret_uid) != 1)
+		return false;
+	(void)snprintf(subject, sizeof subject, "%s", equals + 1);
+	if (strncmp(subject, "person:", 7) == 0)
+		return parse_subject(subject + 7, ret);
+	scopes = strncmp(subject, "service:", 8) == 0 ? strchr(subject + 8, ':') : NULL;
+	if (scopes != NULL) {
+		*scopes++ = '\0';
+		(void)snprintf(ret->scopes, sizeof ret->scopes, "%s", scopes);
+		for (char *p = ret->scopes; *p != '\0'; p++)
+			if (*p == ',')
+				*p = ' ';
+	}
+	return strncmp(subject, "service:", 8) == 0 && parse_subject(subject, ret);
+}
+
+void auth_peer(const struct auth *auth, int64_t uid, struct principal *ret)
+{
+	*ret = (struct principal){ 0 };
+	for (size_t i = 0; uid >= 0 && i < auth->n_ipc; i++)
+		if (auth->ipc[i].uid == uid)
+			*ret = auth->ipc[i].principal;
+}
+
+enum aside_code auth_open(const struct auth_options *options, struct auth **ret, struct aside_status *err)
+{
+	struct auth *auth = calloc(1, sizeof *auth);
+	enum aside_code code;
+
+	if (auth == NULL)
+		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+	pthread_rwlock_init(&auth->lock, NULL);
+	auth->keys_dir = options->keys_dir != NULL ? strdup(options->keys_dir) : NULL;
+	for (const char *const *user = options->ipc_users; user != NULL && *user != NULL; user++) {
+		if (auth->n_ipc == IPC_USERS_MAX ||
+				!parse_ipc_user(*user, &auth->ipc[auth->n_ipc].uid, &auth->ipc[auth->n_ipc].principal)) {
+			auth_close(auth);
+			return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_IPC_USER",
+					"%s: neither UID=person:ID nor UID=service:NAME:scope,scope", *user);
+		}
+		auth->n_ipc++;
+	}
+	code = auth_reload(auth, err);
+	if (code != ASIDE_OK)
+		auth_close(auth);
+	else
+		*ret = auth;
+	return code;
+}
+
+void auth_close(struct auth *auth)
+{
+	if (auth == NULL)
+		return;
+	pthread_rwlock_destroy(&auth->lock);
+	free(auth->keys_dir);
+	free(auth->keys);
+	free(auth);
+}

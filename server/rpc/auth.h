@@ -1,0 +1,27 @@
+/* Who is calling: bearer tokens (JWT, RFC 7519) and the uids of ipc peers. */
+#pragma once
+
+#include "call.h"
+
+struct auth;
+
+struct auth_options {
+	const char *keys_dir;         /* KID.pem: a public key each; NULL: no tokens */
+	const char *const *ipc_users; /* "UID=person:ID" or "UID=service:NAME:scope,scope"; NULL-terminated */
+};
+
+enum aside_code auth_open(const struct auth_options *options, struct auth **ret, struct aside_status *err) MUST_CHECK;
+void auth_close(struct auth *auth);
+
+/* Reads the keys again; on failure the old ones stay.  Any thread. */
+enum aside_code auth_reload(struct auth *auth, struct aside_status *err) MUST_CHECK;
+
+/* "Bearer …" → *ret.  UNAUTHENTICATED, reason TOKEN_INVALID or TOKEN_EXPIRED.  ES256 and RS256 only: never
+ * `none`, never a symmetric algorithm.  Any thread. */
+enum aside_code auth_token(struct auth *auth, struct bytes authorization, int64_t now_us, struct principal *ret,
+		struct aside_status *err) MUST_CHECK;
+
+/* The principal an ipc peer's uid maps to, or ANONYMOUS. */
+void auth_peer(const struct auth *auth, int64_t uid, struct principal *ret);
+
+bool principal_has_scope(const struct principal *principal, const char *scope);

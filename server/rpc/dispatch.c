@@ -1,0 +1,225 @@
+/* See dispatch.h. */
+#include "dispatch.h"
+
+#include <string.h>
+
+#include "store/op.h"
+#include "wire/validate.h"
+
+#define SLOTS 256 /* a power of two, several times the number of methods */
+
+struct slot {
+	const struct aside_method *method;
+	const struct handler *handler;
+};
+
+struct dispatcher {
+	const struct handlers *const *handlers;
+	struct slot slots[SLOTS];
+};
+
+static size_t hash_of(const char *path, size_t size)
+{
+	uint64_t hash = 0xCBF29CE484222325ull;
+
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ (uint8_t)path[i]) * 0x100000001B3ull;
+	return (hash ^ hash >> 32) & (SLOTS - 1);
+}
+
+static const struct handler *find_handler(const struct handlers *handlers, const char *name)
+{
+	for (size_t i = 0; i < handlers->n_handlers; i++)
+		if (strcmp(handlers->handlers[i].method, name) == 0)
+			return &handlers->handlers[i];
+	return NULL;
+}
+
+static bool has_method(const struct aside_service *service, const char *name)
+{
+	for (size_t i = 0; i < service->n_methods; i++)
+		if (strcmp(service->methods[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static enum aside_code add_service(struct dispatcher *dispatcher, const struct handlers *handlers,
+		struct aside_status *err)
+{
+	for (size_t i = 0; i < handlers->n_handlers; i++)
+		if (!has_method(handlers->service, handlers->handlers[i].method))
+			return fail(err, ASIDE_INTERNAL, "NO_METHOD", "%s has no method %s", handlers->service->name,
+					handlers->handlers[i].method);
+	for (size_t i = 0; i < handlers->service->n_methods; i++) {
+		const struct aside_method *method = &handlers->service->methods[i];
+		size_t slot = hash_of(method->path, strlen(method->path));
+		while (dispatcher->slots[slot].method != NULL)
+			slot = (slot + 1) & (SLOTS - 1);
+		dispatcher->slots[slot] = (struct slot){ method, find_handler(handlers, method->name) };
+		if (dispatcher->slots[slot].handler == NULL)
+			return fail(err, ASIDE_INTERNAL, "NO_HANDLER", "%s has no handler", method->path);
+	}
+	return ASIDE_OK;
+}
+
+enum aside_code dispatcher_open(const struct handlers *const *handlers, struct dispatcher **ret,
+		struct aside_status *err)
+{
+	struct dispatcher *dispatcher = calloc(1, sizeof *dispatcher);
+	enum aside_code code = ASIDE_OK;
+
+	if (dispatcher == NULL)
+		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+	dispatcher->handlers = handlers;
+	for (size_t i = 0; handlers[i] != NULL && code == ASIDE_OK; i++)
+		code = add_service(dispatcher, handlers[i], err);
+	if (code != ASIDE_OK)
+		free(dispatcher);
+	else
+		*ret = dispatcher;
+	return code;
+}
+
+void dispatcher_close(struct dispatcher *dispatcher)
+{
+	free(dispatcher);
+}
+
+const struct handlers *const *dispatcher_handlers(const struct dispatcher *dispatcher)
+{
+	return dispatcher->handlers;
+}
+
+bool dispatcher_find(const struct dispatcher *dispatcher, struct bytes path, const struct handler **ret_handler,
+		const struct aside_method **ret_method)
+{
+	size_t slot = hash_of((const char *)path.data, path.size);
+
+	for (; dispatcher->slots[slot].method != NULL; slot = (slot + 1) & (SLOTS - 1)) {
+		const struct aside_method *method = dispatcher->slots[slot].method;
+		if (strlen(method->path) != path.size || memcmp(method->path, path.data, path.size) != 0)
+			continue;
+		*ret_handler = dispatcher->slots[slot].handler;
+		*ret_method = method;
+		return true;
+	}
+	return false;
+}
+
+/* ── policy ──────────────────────────────────────────────────────────────────────────────────────── */
+
+static enum aside_code check_policy(const struct call *call, struct aside_status *err)
+{
+	const struct aside_method *method = call->method;
+	const struct principal *principal = &call->principal;
+
+	if (method->callers & ASIDE_CALLER_ANYONE)
+		return ASIDE_OK;
+	if (principal->kind == PRINCIPAL_ANONYMOUS)
+		return fail(err, ASIDE_UNAUTHENTICATED, "CREDENTIALS_MISSING", "%s needs credentials", method->path);
+	if (principal->expires_at_us != 0 && principal->expires_at_us <= call->now_us)
+		return fail(err, ASIDE_UNAUTHENTICATED, "TOKEN_EXPIRED", "the token has expired");
+	if (principal->kind == PRINCIPAL_PERSON && (method->callers & ASIDE_CALLER_PERSON))
+		return ASIDE_OK;
+	if (principal->kind == PRINCIPAL_SERVICE && (method->callers & ASIDE_CALLER_SERVICE)) {
+		if (principal_has_scope(principal, method->scope))
+			return ASIDE_OK;
+		(void)fail(err, ASIDE_PERMISSION_DENIED, "SCOPE_REQUIRED", "%s needs the scope %s", method->path,
+				method->scope);
+		status_add_fact(err, "scope", "%s", method->scope);
+		return ASIDE_PERMISSION_DENIED;
+	}
+	return fail(err, ASIDE_PERMISSION_DENIED, "CALLER_NOT_ALLOWED", "%s is not for a %s", method->path,
+			principal->kind == PRINCIPAL_PERSON ? "person" : "service");
+}
+
+/* ── a call ──────────────────────────────────────────────────────────────────────────────────────── */
+
+enum aside_code dispatch_begin(struct task *task, const struct frame *frame, struct aside_status *err)
+{
+	struct call *call = &task->call;
+	enum aside_code code = check_policy(call, err);
+
+	if (code != ASIDE_OK)
+		return code;
+	if (frame->payload.size > call->method->request_bytes)
+		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the request has %zu bytes; at most %u",
+				frame->payload.size, call->method->request_bytes);
+	code = validate(call->method->request, frame->payload, err);
+	if (code != ASIDE_OK)
+		return code;
+	call->request = protobuf_c_message_unpack(call->method->request, &call->arena.allocator, frame->payload.size,
+			frame->payload.data);
+	if (call->request == NULL)
+		return call_full(err);
+	return call->handler->begin(call, call->request, err);
+}
+
+enum aside_code dispatch_end(struct task *task, struct aside_status *err)
+{
+	struct call *call = &task->call;
+	struct op *finished = call->op;
+	enum aside_code code = call->handler->end(call, call->request, err);
+
+	op_release(finished);
+	/* The same operation still in place means that there is no further one. */
+	if (call->op == finished)
+		call->op = NULL;
+	return code;
+}
+
+static struct bytes pack(struct arena *arena, const ProtobufCMessage *message)
+{
+	size_t size = protobuf_c_message_get_packed_size(message);
+	uint8_t *packed = arena_alloc(arena, size);
+
+	if (packed == NULL)
+		return (struct bytes){ NULL, 0 };
+	(void)protobuf_c_message_pack(message, packed);
+	return (struct bytes){ packed, size };
+}
+
+void dispatch_reply(struct session *session, uint64_t call_id, struct call *call, const struct aside_status *status)
+{
+	struct frame frame;
+	struct arena arena; /* of its own: a call whose arena is full still gets its reply */
+
+	memset(&frame, 0, offsetof(struct frame, metadata));
+	frame.n_metadata = 0;
+	frame.kind = FRAME_REPLY;
+	frame.call_id = call_id;
+	frame.code = (uint32_t)status->code;
+	arena_init(&arena, 2 * MESSAGE_BYTES_MAX);
+	if (status->code == ASIDE_OK) {
+		frame.payload = pack(&arena, call->response);
+	} else {
+		Aside__Rpc__V1__Status *wire = status_to_proto(status, &arena);
+		if (wire != NULL)
+			frame.status = pack(&arena, &wire->base);
+	}
+	session_put(session, &frame);
+	arena_fini(&arena);
+}
+
+/* ── what handlers use (call.h) ──────────────────────────────────────────────────────────────────── */
+
+void *call_response(struct call *call)
+{
+	ProtobufCMessage *message = arena_alloc(&call->arena, call->method->response->sizeof_message);
+
+	if (message == NULL)
+		return NULL;
+	protobuf_c_message_init(call->method->response, message);
+	call->response = message;
+	return message;
+}
+
+void *call_alloc(struct call *call, size_t size)
+{
+	return arena_alloc(&call->arena, size);
+}
+
+enum aside_code call_full(struct aside_status *err)
+{
+	return fail(err, ASIDE_RESOURCE_EXHAUSTED, "CALL_TOO_LARGE", "the call needs more memory than one call may have");
+}

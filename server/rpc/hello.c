@@ -1,0 +1,138 @@
+/* See hello.h. */
+#include "hello.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "aside/rpc/v1/envelope.pb-c.h"
+#include "dispatch.h"
+#include "server.h"
+#include "wire/schema.h"
+#include "wire/validate.h"
+
+#define ACT_AS_SCOPE "user.act"
+#define HELLO_ARENA_BYTES (1u << 20)
+
+static bool key_is(struct bytes key, const char *name)
+{
+	return key.size == strlen(name) && memcmp(key.data, name, key.size) == 0;
+}
+
+static enum aside_code act_as(struct bytes value, struct principal *principal, struct aside_status *err)
+{
+	char digits[24], *end;
+	long long id = 0;
+
+	if (!principal_has_scope(principal, ACT_AS_SCOPE) || principal->kind != PRINCIPAL_SERVICE)
+		return fail(err, ASIDE_PERMISSION_DENIED, "SCOPE_REQUIRED", "act-as-user needs a service with the scope %s",
+				ACT_AS_SCOPE);
+	(void)snprintf(digits, sizeof digits, "%.*s", (int)(value.size < 20 ? value.size : 20), (const char *)value.data);
+	id = strtoll(digits, &end, 10);
+	if (id <= 0 || *end != '\0')
+		return fail(err, ASIDE_INVALID_ARGUMENT, "ACT_AS_INVALID", "act-as-user is not a user id");
+	principal->kind = PRINCIPAL_PERSON;
+	principal->user_id = id;
+	return ASIDE_OK;
+}
+
+enum aside_code hello_principal(struct auth *auth, const struct session *session, const struct frame *frame,
+		int64_t now_us, struct principal *ret, struct aside_status *err)
+{
+	enum aside_code code = ASIDE_OK;
+
+	*ret = session->principal;
+	for (size_t i = 0; i < frame->n_metadata && code == ASIDE_OK; i++)
+		if (key_is(frame->metadata[i].key, "authorization"))
+			code = auth_token(auth, frame->metadata[i].value, now_us, ret, err);
+	for (size_t i = 0; i < frame->n_metadata && code == ASIDE_OK; i++)
+		if (key_is(frame->metadata[i].key, "act-as-user"))
+			code = act_as(frame->metadata[i].value, ret, err);
+	return code;
+}
+
+/* ── HELLO ───────────────────────────────────────────────────────────────────────────────────────── */
+
+static const struct aside_method *find_method(const struct handlers *const *handlers, const char *path)
+{
+	for (; *handlers != NULL; handlers++)
+		for (size_t i = 0; i < (*handlers)->service->n_methods; i++)
+			if (strcmp((*handlers)->service->methods[i].path, path) == 0)
+				return &(*handlers)->service->methods[i];
+	return NULL;
+}
+
+/* Keeps of `hello` only the methods on which the two sides disagree. */
+static void find_conflicts(const struct handlers *const *handlers, Aside__Rpc__V1__Hello *hello, struct arena *arena)
+{
+	char *layout = arena_alloc(arena, SCHEMA_LAYOUT_MAX);
+	size_t kept = 0;
+
+	for (size_t i = 0; layout != NULL && i < hello->n_methods; i++) {
+		Aside__Rpc__V1__MethodSchema *theirs = hello->methods[i];
+		const struct aside_method *ours = find_method(handlers, theirs->method);
+		struct aside_status why;
+		if (ours == NULL || schema_layout(ours, layout, SCHEMA_LAYOUT_MAX) >= SCHEMA_LAYOUT_MAX ||
+				schema_fingerprint(layout) == theirs->fingerprint ||
+				schema_compare(layout, theirs->layout, &why) == ASIDE_OK)
+			continue;
+		theirs->conflict = arena_strndup(arena, why.message, strlen(why.message));
+		theirs->layout = arena_strndup(arena, layout, strlen(layout));
+		if (theirs->conflict != NULL && theirs->layout != NULL)
+			hello->methods[kept++] = theirs;
+	}
+	hello->n_methods = kept;
+}
+
+static void answer(struct session *session, const struct handlers *const *handlers, Aside__Rpc__V1__Hello *hello,
+		struct arena *arena)
+{
+	Aside__Rpc__V1__Limits limits = ASIDE__RPC__V1__LIMITS__INIT;
+	struct frame frame = { .kind = FRAME_HELLO };
+	uint8_t *packed;
+
+	find_conflicts(handlers, hello, arena);
+	limits.message_bytes = MESSAGE_BYTES_MAX;
+	limits.outstanding_requests = TURNS_MAX;
+	hello->protocol_version = 1;
+	hello->peer_name = (char *)"aside-server/" ASIDE_VERSION;
+	hello->limits = &limits;
+	hello->n_metadata = 0;
+	size_t size = protobuf_c_message_get_packed_size(&hello->base);
+	packed = arena_alloc(arena, size);
+	if (packed == NULL)
+		return;
+	(void)protobuf_c_message_pack(&hello->base, packed);
+	frame.payload = (struct bytes){ packed, size };
+	session_put(session, &frame);
+}
+
+static enum aside_code authenticate(struct auth *auth, struct session *session, const Aside__Rpc__V1__Hello *hello,
+		struct aside_status *err)
+{
+	for (size_t i = 0; i < hello->n_metadata; i++)
+		if (strcmp(hello->metadata[i]->key, "authorization") == 0)
+			return auth_token(auth,
+					(struct bytes){ hello->metadata[i]->value.data, hello->metadata[i]->value.len },
+					clock_realtime_us(), &session->principal, err);
+	return ASIDE_OK;
+}
+
+void hello_answer(struct auth *auth, const struct handlers *const *handlers, struct session *session,
+		const struct frame *frame)
+{
+	Aside__Rpc__V1__Hello *hello = NULL;
+	struct aside_status err = { 0 };
+	struct arena arena;
+
+	arena_init(&arena, HELLO_ARENA_BYTES);
+	enum aside_code code = validate(&aside__rpc__v1__hello__descriptor, frame->payload, &err);
+	if (code == ASIDE_OK) {
+		hello = aside__rpc__v1__hello__unpack(&arena.allocator, frame->payload.size, frame->payload.data);
+		code = hello == NULL ? call_full(&err) : authenticate(auth, session, hello, &err);
+	}
+	if (code == ASIDE_OK)
+		answer(session, handlers, hello, &arena);
+	else
+		dispatch_reply(session, 0, NULL, &err);
+	arena_fini(&arena);
+}
