@@ -24,7 +24,7 @@ WITH known AS (
 	SELECT $1, $4, $2, $5::int2, $6::int2, $7, $8, $9 FROM verdict
 	WHERE reason IS NULL AND NOT EXISTS (SELECT FROM known)
 )
-SELECT verdict.reason, verdict.max_attachment_bytes, verdict.complete, missing.chunk_index
+SELECT verdict.reason, verdict.max_attachment_bytes, verdict.complete, missing.chunk_index AS missing
 FROM verdict LEFT JOIN LATERAL (
 	SELECT n::int4 AS chunk_index FROM generate_series(0, ($7 - 1) / $10::int8) n
 	WHERE verdict.reason IS NULL AND NOT verdict.complete AND NOT EXISTS (

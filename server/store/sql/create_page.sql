@@ -25,5 +25,5 @@ WITH made AS (
 	INSERT INTO page_staff (page_id, user_id, role)
 	SELECT page_id, admin_user_id, 4 FROM made WHERE fresh
 )
-SELECT CASE WHEN name <> $2 OR admin_user_id <> $3 THEN 'PAGE_EXISTS' END, name, created_at
+SELECT CASE WHEN name <> $2 OR admin_user_id <> $3 THEN 'PAGE_EXISTS' END AS reason, name, created_at
 FROM made;

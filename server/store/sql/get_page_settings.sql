@@ -12,7 +12,7 @@ WITH access AS (
 	LEFT JOIN page_staff me ON me.page_id = page.page_id AND me.user_id = $2
 	WHERE page.page_id = $1
 )
-SELECT coalesce(access.reason, CASE WHEN v.version IS NULL THEN 'PAGE_NOT_FOUND' END),
+SELECT coalesce(access.reason, CASE WHEN v.version IS NULL THEN 'PAGE_NOT_FOUND' END) AS reason,
 	v.version, v.messaging_enabled, v.max_text_chars, v.max_attachment_bytes,
 	v.reply_window_seconds, v.reply_budget, v.private_reply_window_seconds,
 	v.changed_at, v.changed_by, v.changed_fields, v.change_reason

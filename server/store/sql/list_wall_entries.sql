@@ -13,7 +13,7 @@ WITH access AS (
 	WHERE page.page_id = $1
 )
 SELECT access.reason, e.entry_id, e.kind, e.author_user_id, e.author_page_id, e.body, e.posted_at,
-	EXISTS (SELECT FROM message WHERE page_id = $1 AND wall_entry_id = e.entry_id)
+	EXISTS (SELECT FROM message WHERE page_id = $1 AND wall_entry_id = e.entry_id) AS privately_replied
 FROM access LEFT JOIN LATERAL (
 	SELECT * FROM wall_entry
 	WHERE page_id = $1 AND (posted_at, entry_id) < ($4::timestamptz, $5::int8)

@@ -3,6 +3,6 @@
 -- form: single
 -- params: page_id int8, attachment_id uuid, first_chunk int4, max_rows int8
 -- columns: reason text, data bytea
-SELECT NULL::text, data FROM attachment_chunk
+SELECT NULL::text AS reason, data FROM attachment_chunk
 WHERE page_id = $1 AND attachment_id = $2 AND chunk_index >= $3
 ORDER BY chunk_index LIMIT $4;

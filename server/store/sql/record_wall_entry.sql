@@ -17,9 +17,10 @@ WITH known AS (
 	INSERT INTO page_event (page_id, event_number, kind, user_id, at)
 	SELECT $1, last_event, 5, $4, $8 FROM tick
 )
-SELECT CASE WHEN known.kind <> $3 OR known.author_user_id IS DISTINCT FROM $4
-		OR known.author_page_id IS DISTINCT FROM $5 OR known.body <> $6
-		OR known.posted_at <> $7 THEN 'WALL_ENTRY_EXISTS' END,
-	EXISTS (SELECT FROM message WHERE page_id = $1 AND wall_entry_id = $2)
+SELECT CASE WHEN known.page_id IS NOT NULL AND (known.kind <> $3
+		OR known.author_user_id IS DISTINCT FROM $4
+		OR known.author_page_id IS DISTINCT FROM $5
+		OR known.body <> $6 OR known.posted_at <> $7) THEN 'WALL_ENTRY_EXISTS' END AS reason,
+	EXISTS (SELECT FROM message WHERE page_id = $1 AND wall_entry_id = $2) AS privately_replied
 FROM page LEFT JOIN known ON true
 WHERE page.page_id = $1;

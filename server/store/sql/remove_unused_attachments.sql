@@ -24,4 +24,4 @@ WITH unused AS (
 	DELETE FROM attachment USING rest
 	WHERE page_id = $1 AND attachment_id = $2 AND NOT rest.more
 )
-SELECT NULL::text, more FROM rest;
+SELECT NULL::text AS reason, more FROM rest;

@@ -16,4 +16,4 @@ WITH known AS (
 	INSERT INTO page_event (page_id, event_number, kind, user_id, at)
 	SELECT $1, last_event, 5, author_user_id, $3 FROM tick
 )
-SELECT NULL::text FROM known;
+SELECT NULL::text AS reason FROM known;

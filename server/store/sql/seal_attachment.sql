@@ -14,5 +14,6 @@ WITH upload AS (
 	FROM upload
 	WHERE page_id = $1 AND attachment_id = $3 AND completed_at IS NULL AND upload.whole
 )
-SELECT CASE WHEN whole IS NOT TRUE THEN 'ATTACHMENT_INCOMPLETE' END, coalesce(media_type, $4)
+SELECT CASE WHEN whole IS NOT TRUE THEN 'ATTACHMENT_INCOMPLETE' END AS reason,
+	coalesce(media_type, $4) AS media_type
 FROM upload;

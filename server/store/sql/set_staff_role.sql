@@ -31,4 +31,4 @@ WITH verdict AS (
 	INSERT INTO page_event (page_id, event_number, kind, user_id, seq, at)
 	SELECT $1, last_event, 4, $4, $5::int2, $6 FROM tick
 )
-SELECT reason, $5::int2 FROM verdict;
+SELECT reason, $5::int2 AS role FROM verdict;

@@ -40,7 +40,7 @@ WITH verdict AS (
 	INSERT INTO page_event (page_id, event_number, kind, user_id, seq, at)
 	SELECT $1, last_event, 1, $2, settings_version, at FROM tick
 )
-SELECT verdict.reason, coalesce(v.version, verdict.settings_version), v.messaging_enabled,
+SELECT verdict.reason, coalesce(v.version, verdict.settings_version) AS version, v.messaging_enabled,
 	v.max_text_chars, v.max_attachment_bytes, v.reply_window_seconds, v.reply_budget,
 	v.private_reply_window_seconds, v.changed_at, v.changed_by, v.changed_fields, v.change_reason
 FROM verdict LEFT JOIN version v ON true;

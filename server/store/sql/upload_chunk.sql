@@ -25,5 +25,5 @@ WITH upload AS (
 )
 SELECT verdict.reason, verdict.expected_bytes,
 	(SELECT count(*) FROM attachment_chunk WHERE page_id = $1 AND attachment_id = $3)
-		+ (SELECT count(*) FROM stored)
+		+ (SELECT count(*) FROM stored) AS chunks_received
 FROM verdict;
