@@ -89,7 +89,7 @@ void *arena_alloc(struct arena *arena, size_t size)
 
 char *arena_strndup(struct arena *arena, const char *text, size_t size)
 {
-	char *copy = arena_alloc(arena, size + 1);
+	char *copy = size < SIZE_MAX ? arena_alloc(arena, size + 1) : NULL;
 
 	if (copy != NULL && size > 0)
 		memcpy(copy, text, size);

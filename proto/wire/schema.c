@@ -2,7 +2,8 @@
  *
  *     method  = message ">" message
  *     message = "{" [ number ":" type { "," number ":" type } ] "}"
- *     type    = "int64" | "string" | … | message | "[" type "]"          (repeated)
+ *     type    = "int64" | "string" | … | message | "[" type "]" (repeated)
+ *             | "*"          (a message within itself: its fields stand further out)
  */
 #include "schema.h"
 
@@ -31,9 +32,15 @@ static void put(struct text *text, const char *fmt, ...)
 	text->used += n > 0 ? (size_t)n : 0;
 }
 
-static void put_message(struct text *text, const ProtobufCMessageDescriptor *desc);
+/* The messages around the one being written, innermost first. */
+struct around {
+	const ProtobufCMessageDescriptor *desc;
+	const struct around *outer;
+};
 
-static void put_field(struct text *text, const ProtobufCFieldDescriptor *field)
+static void put_message(struct text *, const ProtobufCMessageDescriptor *, const struct around *);
+
+static void put_field(struct text *text, const ProtobufCFieldDescriptor *field, const struct around *around)
 {
 	static const char *const names[] = {
 		"int32", "sint32", "sfixed32", "int64", "sint64", "sfixed64", "uint32", "fixed32", "uint64",
@@ -43,18 +50,25 @@ static void put_field(struct text *text, const ProtobufCFieldDescriptor *field)
 
 	put(text, "%u:%s", field->id, repeated ? "[" : "");
 	if (field->type == PROTOBUF_C_TYPE_MESSAGE)
-		put_message(text, field->descriptor);
+		put_message(text, field->descriptor, around);
 	else
 		put(text, "%s", names[field->type]);
 	put(text, "%s", repeated ? "]" : "");
 }
 
-static void put_message(struct text *text, const ProtobufCMessageDescriptor *desc)
+static void put_message(struct text *text, const ProtobufCMessageDescriptor *desc, const struct around *outer)
 {
+	struct around around = { desc, outer };
+
+	for (; outer != NULL; outer = outer->outer)
+		if (outer->desc == desc) {
+			put(text, "*");
+			return;
+		}
 	put(text, "{");
 	for (unsigned i = 0; i < desc->n_fields; i++) {
 		put(text, "%s", i > 0 ? "," : "");
-		put_field(text, &desc->fields[i]);
+		put_field(text, &desc->fields[i], &around);
 	}
 	put(text, "}");
 }
@@ -63,9 +77,9 @@ size_t schema_layout(const struct aside_method *method, char *out, size_t size)
 {
 	struct text text = { out, size, 0 };
 
-	put_message(&text, method->request);
+	put_message(&text, method->request, NULL);
 	put(&text, ">");
-	put_message(&text, method->response);
+	put_message(&text, method->response, NULL);
 	return text.used;
 }
 
@@ -114,33 +128,40 @@ static bool same_word(const char *a, const char *b)
 {
 	size_t length = strcspn(a, ",}]");
 
-	return length == strcspn(b, ",}]") && memcmp(a, b, length) == 0;
+	return length == strcspn(b, ",}]") && memcmp(a, b, length) == 0 && *a != '{' && *b != '{';
 }
 
-/* The number of the first field, in the order of `ours`, that the two read differently; 0: none. */
-static unsigned long first_conflict(const char *ours, const char *theirs, unsigned depth)
+/* Where two layouts part, as field numbers from the outside in: "4.2.5". */
+struct conflict {
+	char path[64];
+	size_t used;
+};
+
+/* Finds the first field, in the order of `ours`, that the two read differently; false: none. */
+static bool find_conflict(const char *ours, const char *theirs, unsigned depth, struct conflict *conflict)
 {
+	size_t outer = conflict->used;
+
 	while ((*ours == '{' || *ours == ',') && ours[1] != '}' && depth < 32) {
 		char *colon;
 		unsigned long number = strtoul(ours + 1, &colon, 10);
 		if (*colon != ':')
-			return 0;
+			return false;
 		const char *a = colon + 1, *b = find_field(theirs, number);
 		ours = type_end(a);
 		if (b == NULL)
 			continue;
+		struct text path = { conflict->path, sizeof conflict->path, outer };
+		put(&path, "%s%lu", outer > 0 ? "." : "", number);
+		conflict->used = path.used;
 		if (*a == '[' && *b == '[') {
 			a++;
 			b++;
 		}
-		if (*a == '{' && *b == '{') {
-			if (first_conflict(a, b, depth + 1) != 0)
-				return number;
-		} else if (*a == '{' || *b == '{' || !same_word(a, b)) {
-			return number;
-		}
+		if (*a == '{' && *b == '{' ? find_conflict(a, b, depth + 1, conflict) : !same_word(a, b))
+			return true;
 	}
-	return 0;
+	return false;
 }
 
 enum aside_code schema_compare(const char *ours, const char *theirs, struct aside_status *err)
@@ -148,10 +169,10 @@ enum aside_code schema_compare(const char *ours, const char *theirs, struct asid
 	const char *sides[] = { "request", "response" };
 
 	for (unsigned i = 0; i < 2; i++) {
-		unsigned long number = first_conflict(ours, theirs, 0);
-		if (number != 0)
+		struct conflict conflict = { 0 };
+		if (find_conflict(ours, theirs, 0, &conflict))
 			return fail(err, ASIDE_FAILED_PRECONDITION, "SCHEMA_CONFLICT",
-					"the two sides disagree on field %lu of the %s", number, sides[i]);
+					"the two sides disagree on field %s of the %s", conflict.path, sides[i]);
 		ours += strcspn(ours, ">");
 		theirs += strcspn(theirs, ">");
 		if (*ours != '>' || *theirs != '>')

@@ -5,10 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "validate.h"
+
 #define TYPE_PREFIX "type.googleapis.com/"
 /* ErrorInfo.metadata's key for aside_status.not_executed. */
 #define NOT_EXECUTED "not_executed"
 #define US_PER_SECOND 1000000ull
+/* A day; a peer that names a longer wait is not believed. */
+#define RETRY_SECONDS_MAX 86400
 
 static const char *const code_names[] = {
 	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
@@ -201,13 +205,15 @@ static void read_error_info(const Aside__Rpc__V1__ErrorInfo *info, struct aside_
 	copy_text(ret->reason, sizeof ret->reason, info->reason);
 	copy_text(ret->domain, sizeof ret->domain, info->domain);
 	for (size_t i = 0; i < info->n_metadata; i++)
-		status_add_fact(ret, info->metadata[i]->key, "%s", info->metadata[i]->value);
-	ret->not_executed = aside_status_fact(ret, NOT_EXECUTED) != NULL;
+		if (strcmp(info->metadata[i]->key, NOT_EXECUTED) == 0)
+			ret->not_executed = true;
+		else
+			status_add_fact(ret, info->metadata[i]->key, "%s", info->metadata[i]->value);
 }
 
 static void read_bad_request(const Aside__Rpc__V1__BadRequest *bad, struct aside_status *ret)
 {
-	for (size_t i = 0; i < bad->n_field_violations && i < ASIDE_VIOLATIONS_MAX; i++) {
+	for (size_t i = 0; i < bad->n_field_violations && ret->n_violations < ASIDE_VIOLATIONS_MAX; i++) {
 		struct aside_violation *violation = &ret->violations[ret->n_violations++];
 		copy_text(violation->field, sizeof violation->field, bad->field_violations[i]->field);
 		copy_text(violation->description, sizeof violation->description,
@@ -217,9 +223,10 @@ static void read_bad_request(const Aside__Rpc__V1__BadRequest *bad, struct aside
 
 static void read_retry_info(const Aside__Rpc__V1__RetryInfo *retry, struct aside_status *ret)
 {
-	if (retry->retry_delay != NULL && retry->retry_delay->seconds >= 0 && retry->retry_delay->nanos >= 0)
-		ret->retry_after_us = (uint64_t)retry->retry_delay->seconds * US_PER_SECOND +
-				(uint64_t)retry->retry_delay->nanos / 1000;
+	const Aside__Rpc__V1__RetryInfo__Delay *delay = retry->retry_delay;
+
+	if (delay != NULL && delay->seconds >= 0 && delay->seconds <= RETRY_SECONDS_MAX && delay->nanos >= 0)
+		ret->retry_after_us = (uint64_t)delay->seconds * US_PER_SECOND + (uint64_t)delay->nanos / 1000;
 }
 
 static void read_detail(const Google__Protobuf__Any *any, struct aside_status *ret)
@@ -234,6 +241,8 @@ static void read_detail(const Google__Protobuf__Any *any, struct aside_status *r
 	for (size_t i = 0; name != NULL && i < sizeof known / sizeof *known; i++) {
 		if (strcmp(name + 1, known[i]->name) != 0)
 			continue;
+		if (validate(known[i], (struct bytes){ any->value.data, any->value.len }, NULL) != ASIDE_OK)
+			return;
 		ProtobufCMessage *detail = protobuf_c_message_unpack(known[i], NULL, any->value.len, any->value.data);
 		if (detail == NULL)
 			return;
