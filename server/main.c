@@ -1,0 +1,244 @@
+/* aside-server: reads its settings, starts the store and the RPC server, and waits for a signal. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config.h"
+#include "log.h"
+#include "rpc/builtin.h"
+#include "rpc/server.h"
+#include "service/service.h"
+#include "store/cluster.h"
+#include "store/migrate.h"
+#include "store/store.h"
+
+#define EXIT_USAGE 2
+#define SERVICES_MAX 16
+#define URL_BYTES 256
+
+struct program {
+	struct config config;
+	struct cluster *cluster; /* NULL with --database */
+	const char *dsn;
+	struct store *store;
+	struct auth *auth;
+	struct server *server;
+	const struct handlers *handlers[SERVICES_MAX + 1];
+	char urls[CONFIG_LIST_MAX][URL_BYTES];
+	size_t n_urls;
+};
+
+static void usage(FILE *out)
+{
+	fprintf(out, "aside-server: private messages between people and pages\n\n"
+		     "usage: aside-server [FLAG...]\n"
+		     "       aside-server [FLAG...] migrate up|down|status\n\n");
+	config_help(out);
+	fprintf(out, "  --version, --help\n\n"
+		     "Signals: TERM and INT finish the calls under way and exit; HUP reads the keys again.\n"
+		     "Exit status: 0 after a clean end, 1 when it cannot start, 2 for a wrong flag.\n");
+}
+
+static bool is_network(const char *url)
+{
+	return strncmp(url, "ipc://", 6) != 0 && strncmp(url, "inproc://", 9) != 0;
+}
+
+static enum aside_code check_config(const struct config *config, struct aside_status *err)
+{
+	enum log_level level;
+
+	if (!log_level_parse(config->log_level, &level))
+		return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--log-level: %s is no level", config->log_level);
+	log_init(level);
+	for (size_t i = 0; config->listen[i] != NULL; i++)
+		if (is_network(config->listen[i]) && config->keys == NULL)
+			return fail(err, ASIDE_INVALID_ARGUMENT, "KEYS_REQUIRED",
+					"--listen %s: a network address needs --keys: nobody is served anonymously",
+					config->listen[i]);
+	return ASIDE_OK;
+}
+
+static enum aside_code open_database(struct program *program, struct aside_status *err)
+{
+	const struct config *config = &program->config;
+	enum aside_code code;
+
+	program->dsn = config->database;
+	if (program->dsn != NULL)
+		return ASIDE_OK;
+	code = cluster_start(config->data, config->cluster_user, &program->cluster, err);
+	if (code != ASIDE_OK)
+		return code;
+	program->dsn = cluster_dsn(program->cluster);
+	return migrate_up(program->dsn, err);
+}
+
+static enum aside_code submit(void *store, struct op *op, struct aside_status *err)
+{
+	return store_submit(store, op, err);
+}
+
+static bool ready(void *store)
+{
+	return store_ready(store);
+}
+
+static enum aside_code listen_all(struct program *program, struct aside_status *err)
+{
+	const struct config *config = &program->config;
+	struct listen_options options = { config->tls };
+	char fallback[URL_BYTES];
+	const char *const fallbacks[] = { fallback, NULL };
+	const char *const *urls = config->listen[0] != NULL ? config->listen : fallbacks;
+	enum aside_code code = ASIDE_OK;
+
+	(void)snprintf(fallback, sizeof fallback, "ipc://%s/aside.sock", config->data);
+	for (; *urls != NULL && code == ASIDE_OK; urls++)
+		code = server_listen(program->server, *urls, &options, program->urls[program->n_urls++], URL_BYTES, err);
+	return code;
+}
+
+static enum aside_code start(struct program *program, struct aside_status *err)
+{
+	const struct config *config = &program->config;
+	struct auth_options auth = { config->keys, config->ipc_user };
+	struct store_options store = { program->dsn, config_number(config->write_lanes), config_number(config->read_lanes) };
+	enum aside_code code = migrate_check(program->dsn, err);
+	size_t n = 0;
+
+	for (; service_all[n] != NULL && n < SERVICES_MAX - 2; n++)
+		program->handlers[n] = service_all[n];
+	program->handlers[n++] = &health_handlers;
+	program->handlers[n] = &reflection_handlers;
+	if (code == ASIDE_OK)
+		code = store_open(&store, &program->store, err);
+	if (code == ASIDE_OK)
+		code = auth_open(&auth, &program->auth, err);
+	if (code != ASIDE_OK)
+		return code;
+	struct server_options options = { .handlers = program->handlers, .auth = program->auth, .submit = submit,
+		.ready = ready, .store = program->store, .workers = config_number(config->workers) };
+	code = server_open(&options, &program->server, err);
+	if (code == ASIDE_OK)
+		code = listen_all(program, err);
+	if (code != ASIDE_OK)
+		return code;
+	builtin_init(program->server, program->handlers);
+	server_start(program->server);
+	return ASIDE_OK;
+}
+
+static void announce(const struct program *program)
+{
+	printf("ready");
+	for (size_t i = 0; i < program->n_urls; i++)
+		printf(" %s", program->urls[i]);
+	printf("\n");
+	fflush(stdout);
+}
+
+/* Until TERM or INT. */
+static void wait_for_end(struct program *program, const sigset_t *signals)
+{
+	struct aside_status err;
+	int signal = 0;
+
+	while (signal != SIGTERM && signal != SIGINT) {
+		if (sigwait(signals, &signal) != 0 || signal != SIGHUP)
+			continue;
+		if (auth_reload(program->auth, &err) == ASIDE_OK)
+			log_info("event=keys_reloaded");
+		else
+			log_error("event=keys_kept message=\"%s\"", err.message);
+	}
+}
+
+static void stop(struct program *program)
+{
+	int64_t deadline = clock_monotonic_us() + config_number(program->config.drain_timeout) * 1000000ll;
+	unsigned left = program->server != NULL ? server_drain(program->server, deadline) : 0;
+
+	log_info("event=drained calls_left=%u", left);
+	store_close(program->store, deadline);
+	server_close(program->server);
+	auth_close(program->auth);
+	cluster_stop(program->cluster);
+}
+
+static int complain(const struct aside_status *err)
+{
+	fprintf(stderr, "aside-server: %s\n", err->message);
+	return EXIT_FAILURE;
+}
+
+static int migrate(struct program *program, const char *what)
+{
+	struct aside_status err = { 0 };
+	enum aside_code code = open_database(program, &err);
+
+	if (code == ASIDE_OK && strcmp(what, "up") == 0)
+		code = migrate_up(program->dsn, &err);
+	else if (code == ASIDE_OK && strcmp(what, "down") == 0)
+		code = migrate_down(program->dsn, &err);
+	else if (code == ASIDE_OK && strcmp(what, "status") == 0)
+		code = migrate_status(program->dsn, stdout, &err);
+	else if (code == ASIDE_OK)
+		code = fail(&err, ASIDE_INVALID_ARGUMENT, "USAGE", "migrate up, down or status, not %s", what);
+	cluster_stop(program->cluster);
+	return code == ASIDE_OK ? EXIT_SUCCESS : complain(&err);
+}
+
+static int serve(struct program *program)
+{
+	struct aside_status err = { 0 };
+	sigset_t signals;
+
+	/* Blocked before any thread exists: only sigwait() sees them. */
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	if (open_database(program, &err) != ASIDE_OK || start(program, &err) != ASIDE_OK) {
+		stop(program);
+		return complain(&err);
+	}
+	announce(program);
+	wait_for_end(program, &signals);
+	stop(program);
+	return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	static struct program program;
+	struct aside_status err;
+	char **rest;
+
+	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+		usage(stdout);
+		return EXIT_SUCCESS;
+	}
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		printf("aside-server %s\n", ASIDE_VERSION);
+		return EXIT_SUCCESS;
+	}
+	if (config_read(&program.config, argc, argv, &rest, &err) != ASIDE_OK ||
+			check_config(&program.config, &err) != ASIDE_OK) {
+		fprintf(stderr, "aside-server: %s\n", err.message);
+		return EXIT_USAGE;
+	}
+	if (program.config.check) {
+		config_print(&program.config, stdout);
+		return EXIT_SUCCESS;
+	}
+	if (rest[0] != NULL && strcmp(rest[0], "migrate") == 0 && rest[1] != NULL && rest[2] == NULL)
+		return migrate(&program, rest[1]);
+	if (rest[0] != NULL) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	return serve(&program);
+}

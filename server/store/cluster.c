@@ -1,0 +1,176 @@
+/* See cluster.h. */
+#include "cluster.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <libpq-fe.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../log.h"
+#include "wire/status.h"
+
+#define BINARIES "/usr/lib/postgresql/15/bin/"
+#define START_TRIES 600 /* 50 ms apart */
+#define PATH_BYTES 512
+
+struct cluster {
+	char data[PATH_BYTES], socket[PATH_BYTES], log[PATH_BYTES];
+	char dsn[PATH_BYTES + 64];
+	uid_t uid;
+	gid_t gid;
+	pid_t pid;
+};
+
+static enum aside_code failed(const char *what, struct aside_status *err)
+{
+	return fail(err, ASIDE_FAILED_PRECONDITION, "CLUSTER_FAILED", "%s: %s", what, strerror(errno));
+}
+
+static enum aside_code make_dir(const struct cluster *cluster, const char *path, mode_t mode, struct aside_status *err)
+{
+	if (mkdir(path, mode) != 0 && errno != EEXIST)
+		return failed(path, err);
+	if (geteuid() == 0 && chown(path, cluster->uid, cluster->gid) != 0)
+		return failed(path, err);
+	return ASIDE_OK;
+}
+
+/* In the child: becomes the cluster's user and runs `argv`, its output in the cluster's log. */
+static void run_child(const struct cluster *cluster, char *const argv[])
+{
+	sigset_t none;
+	int log = open(cluster->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (log >= 0 && geteuid() == 0 && fchown(log, cluster->uid, cluster->gid) != 0)
+		_exit(126);
+	if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setgid(cluster->gid) != 0 || setuid(cluster->uid) != 0))
+		_exit(126);
+	prctl(PR_SET_PDEATHSIG, SIGINT); /* fast shutdown; after setuid(), which clears it */
+	if (log >= 0) {
+		dup2(log, STDOUT_FILENO);
+		dup2(log, STDERR_FILENO);
+	}
+	if (chdir("/") == 0)
+		execv(argv[0], argv);
+	_exit(127);
+}
+
+static pid_t spawn(const struct cluster *cluster, char *const argv[])
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		run_child(cluster, argv);
+	return pid;
+}
+
+static enum aside_code make_cluster(const struct cluster *cluster, struct aside_status *err)
+{
+	char *argv[] = { (char *)BINARIES "initdb", (char *)"-D", (char *)cluster->data, (char *)"-U", (char *)"aside",
+		(char *)"--auth=trust", (char *)"--encoding=UTF8", (char *)"--locale=C", (char *)"--data-checksums", NULL };
+	pid_t pid = spawn(cluster, argv);
+	int status = -1;
+
+	log_info("event=cluster_init");
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+		return fail(err, ASIDE_FAILED_PRECONDITION, "CLUSTER_FAILED", "initdb failed; see %s", cluster->log);
+	return ASIDE_OK;
+}
+
+static enum aside_code wait_ready(struct cluster *cluster, struct aside_status *err)
+{
+	for (unsigned i = 0; i < START_TRIES; i++) {
+		if (PQping(cluster->dsn) == PQPING_OK)
+			return ASIDE_OK;
+		if (waitpid(cluster->pid, NULL, WNOHANG) == cluster->pid) {
+			cluster->pid = 0;
+			break;
+		}
+		nanosleep(&(struct timespec){ 0, 50000000 }, NULL);
+	}
+	return fail(err, ASIDE_FAILED_PRECONDITION, "CLUSTER_FAILED", "postgres did not start; see %s", cluster->log);
+}
+
+static enum aside_code run_postgres(struct cluster *cluster, struct aside_status *err)
+{
+	char *argv[] = { (char *)BINARIES "postgres", (char *)"-D", cluster->data, (char *)"-k", cluster->socket,
+		(char *)"-c", (char *)"listen_addresses=", (char *)"-c", (char *)"max_wal_size=4GB", (char *)"-c",
+		(char *)"checkpoint_timeout=15min", (char *)"-c", (char *)"unix_socket_permissions=0700", NULL };
+
+	cluster->pid = spawn(cluster, argv);
+	if (cluster->pid < 0)
+		return failed("fork", err);
+	return wait_ready(cluster, err);
+}
+
+static enum aside_code find_user(struct cluster *cluster, const char *user, struct aside_status *err)
+{
+	const struct passwd *entry = getpwnam(user);
+
+	if (geteuid() != 0)
+		return ASIDE_OK;
+	if (entry == NULL)
+		return fail(err, ASIDE_FAILED_PRECONDITION, "NO_SUCH_USER", "no user %s to run PostgreSQL as", user);
+	cluster->uid = entry->pw_uid;
+	cluster->gid = entry->pw_gid;
+	return ASIDE_OK;
+}
+
+enum aside_code cluster_start(const char *data_dir, const char *user, struct cluster **ret, struct aside_status *err)
+{
+	struct cluster *cluster = calloc(1, sizeof *cluster);
+	char version[PATH_BYTES + 16];
+	enum aside_code code;
+
+	if (cluster == NULL)
+		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+	(void)snprintf(cluster->data, PATH_BYTES, "%s/postgres", data_dir);
+	(void)snprintf(cluster->socket, PATH_BYTES, "%s/socket", data_dir);
+	(void)snprintf(cluster->log, PATH_BYTES, "%s/postgres.log", data_dir);
+	(void)snprintf(cluster->dsn, sizeof cluster->dsn, "host=%s user=aside dbname=postgres", cluster->socket);
+	(void)snprintf(version, sizeof version, "%s/PG_VERSION", cluster->data);
+	code = find_user(cluster, user, err);
+	if (code == ASIDE_OK && mkdir(data_dir, 0755) != 0 && errno != EEXIST)
+		code = failed(data_dir, err);
+	if (code == ASIDE_OK)
+		code = make_dir(cluster, cluster->data, 0700, err);
+	if (code == ASIDE_OK)
+		code = make_dir(cluster, cluster->socket, 0700, err);
+	if (code == ASIDE_OK && access(version, F_OK) != 0)
+		code = make_cluster(cluster, err);
+	if (code == ASIDE_OK)
+		code = run_postgres(cluster, err);
+	if (code != ASIDE_OK)
+		cluster_stop(cluster);
+	else
+		*ret = cluster;
+	return code;
+}
+
+const char *cluster_dsn(const struct cluster *cluster)
+{
+	return cluster->dsn;
+}
+
+void cluster_stop(struct cluster *cluster)
+{
+	if (cluster == NULL)
+		return;
+	if (cluster->pid > 0) {
+		kill(cluster->pid, SIGINT);
+		while (waitpid(cluster->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	free(cluster);
+}
