@@ -3,17 +3,12 @@
 
 #include <string.h>
 
-/* A service is served when its file is there, so that the server links before all of them are written. */
 const struct handlers *const service_all[] = {
 	&page_handlers,
 	&settings_handlers,
 	&wall_handlers,
-#if __has_include("threads.c")
 	&thread_handlers,
-#endif
-#if __has_include("messages.c")
 	&message_handlers,
-#endif
 	&attachment_handlers,
 	NULL,
 };

@@ -1,0 +1,362 @@
+/* MessageService: sending, answering, reading. */
+#include <jansson.h>
+#include <string.h>
+
+#include "aside/v1/messages.rpc.h"
+#include "content.h"
+#include "sql.h"
+
+static Aside__V1__Receipt *make_receipt(struct call *call, int64_t page_id, int64_t user_id, unsigned first_column)
+{
+	Aside__V1__Receipt *receipt = call_alloc(call, sizeof *receipt);
+
+	if (receipt == NULL)
+		return NULL;
+	aside__v1__receipt__init(receipt);
+	receipt->page_id = page_id;
+	receipt->user_id = user_id;
+	receipt->seq = (uint32_t)op_row_int(call->op, 0, first_column);
+	receipt->sent_at_us = op_row_int(call->op, 0, first_column + 1);
+	receipt->settings_version = (uint32_t)op_row_int(call->op, 0, first_column + 2);
+	receipt->repeated_key = op_row_bool(call->op, 0, first_column + 3);
+	return receipt;
+}
+
+/* ── SendMessage ─────────────────────────────────────────────────────────────────────────────────── */
+
+static enum aside_code send_message(struct call *call, const void *request, struct aside_status *err)
+{
+	const Aside__V1__SendMessageRequest *in = request;
+	struct content content;
+	struct op *op;
+
+	if (check_id(in->page_id, "page_id", err) | check_uuid(in->client_key, "client_key", err))
+		return ASIDE_INVALID_ARGUMENT;
+	enum aside_code code = content_check(call, in->content, 'm', call->principal.user_id, 0, &content, err);
+	if (code != ASIDE_OK)
+		return code;
+	op = op_new(&call->arena, &sql_send_message, in->page_id);
+	if (op == NULL)
+		return call_full(err);
+	op_int(op, in->page_id);
+	op_int(op, call->principal.user_id);
+	op_bytes(op, bytes_of(in->client_key));
+	op_int(op, content.hash);
+	op_text(op, content.text);
+	op_int(op, content.chars);
+	op_text(op, content.items);
+	op_int(op, call->now_us);
+	call->op = op;
+	return ASIDE_OK;
+}
+
+static enum aside_code send_message_done(struct call *call, const void *request, struct aside_status *err)
+{
+	const Aside__V1__SendMessageRequest *in = request;
+	enum aside_code code = call_outcome(call, "PAGE_NOT_FOUND", err);
+
+	if (code != ASIDE_OK) {
+		if (strcmp(err->reason, "TEXT_TOO_LONG") == 0)
+			status_add_fact(err, "limit", "%lld", (long long)op_row_int(call->op, 0, 5));
+		return code;
+	}
+	Aside__V1__SendMessageResponse *out = call_response(call);
+	if (out == NULL || (out->receipt = make_receipt(call, in->page_id, call->principal.user_id, 1)) == NULL)
+		return call_full(err);
+	return ASIDE_OK;
+}
+
+/* ── ReplyAsPage, SendPrivateReply ───────────────────────────────────────────────────────────────── */
+
+/* A page's message; `entry_id` 0: a plain answer to `user_id`. */
+static enum aside_code page_write(struct call *call, int64_t page_id, int64_t user_id, int64_t entry_id,
+		uint32_t expected_last_seq, ProtobufCBinaryData key, const struct content *content,
+		struct aside_status *err)
+{
+	struct op *op = op_new(&call->arena, &sql_page_write, page_id);
+
+	if (op == NULL)
+		return call_full(err);
+	op_int(op, page_id);
+	op_caller(op, call, ROLE_MODERATOR);
+	op_int(op, user_id);
+	if (entry_id != 0)
+		op_int(op, entry_id);
+	else
+		op_null(op);
+	op_int(op, expected_last_seq);
+	op_bytes(op, bytes_of(key));
+	op_int(op, content->hash);
+	op_text(op, content->text);
+	op_int(op, content->chars);
+	op_text(op, content->items);
+	op_int(op, call->now_us);
+	call->op = op;
+	return ASIDE_OK;
+}
+
+static enum aside_code page_written(struct call *call, int64_t page_id, Aside__V1__Receipt **ret,
+		struct aside_status *err)
+{
+	enum aside_code code = call_outcome(call, "PAGE_NOT_FOUND", err);
+
+	if (code != ASIDE_OK) {
+		if (strcmp(err->reason, "THREAD_MOVED_ON") == 0)
+			status_add_fact(err, "last_seq", "%lld", (long long)op_row_int(call->op, 0, 6));
+		return code;
+	}
+	*ret = make_receipt(call, page_id, op_row_int(call->op, 0, 1), 2);
+	return *ret == NULL ? call_full(err) : ASIDE_OK;
+}
+
+static enum aside_code reply_as_page(struct call *call, const void *request, struct aside_status *err)
+{
+	const Aside__V1__ReplyAsPageRequest *in = request;
+	struct content content;
+
+	if (check_id(in->page_id, "page_id", err) | check_id(in->user_id, "user_id", err) |
+			check_uuid(in->client_key, "client_key", err) |
+			check_range(in->expected_last_seq, "expected_last_seq", 0, INT32_MAX, err))
+		return ASIDE_INVALID_ARGUMENT;
+	enum aside_code code = content_check(call, in->content, 'r', in->user_id, 0, &content, err);
+	if (code != ASIDE_OK)
+		return code;
+	return page_write(call, in->page_id, in->user_id, 0, in->expected_last_seq, in->client_key, &content, err);
+}
+
+static enum aside_code reply_as_page_done(struct call *call, const void *request, struct aside_status *err)
+{
+	const Aside__V1__ReplyAsPageRequest *in = request;
+	Aside__V1__ReplyAsPageResponse *out = call_response(call);
+
+	return out == NULL ? call_full(err) : page_written(call, in->page_id, &out->receipt, err);
+}
+
+static enum aside_code send_private_reply(struct call *call, const void *request, struct aside_status *err)
+{
+	const Aside__V1__SendPrivateReplyRequest *in = request;
+	struct content content;
+
+	if (check_id(in->page_id, "page_id", err) | check_id(in->entry_id, "entry_id", err) |
+			check_uuid(in->client_key, "client_key", err))
+		return ASIDE_INVALID_ARGUMENT;
+	enum aside_code code = content_check(call, in->content, 'p', 0, in->entry_id, &content, err);
+	if (code != ASIDE_OK)
+		return code;
+	return page_write(call, in->page_id, 0, in->entry_id, 0, in->client_key, &content, err);
+}
+
+static enum aside_code send_private_reply_done(struct call *call, const void *request, struct aside_status *err)
+{
+	const Aside__V1__SendPrivateReplyRequest *in = request;
+	Aside__V1__SendPrivateReplyResponse *out = call_response(call);
+
+	return out == NULL ? call_full(err) : page_written(call, in->page_id, &out->receipt, err);
+}
+
+/* ── CanSend ─────────────────────────────────────────────────────────────────────────────────────── */
+
+static enum aside_code can_send(struct call *call, const void *request, struct aside_status *err)
+{
+	const Aside__V1__CanSendRequest *in = request;
+	struct op *op;
+
+	if (check_id(in->page_id, "page_id", err) | check_range(in->side, "side", 1, 2, err))
+		return ASIDE_INVALID_ARGUMENT;
+	if (in->entry_id == 0 && check_id(in->user_id, "user_id", err) != ASIDE_OK)
+		return ASIDE_INVALID_ARGUMENT;
+	op = op_new(&call->arena, &sql_can_send, in->page_id);
+	if (op == NULL)
+		return call_full(err);
+	op_int(op, in->page_id);
+	op_caller(op, call, ROLE_MODERATOR);
+	op_int(op, in->user_id);
+	op_int(op, in->side);
+	if (in->entry_id != 0)
+		op_int(op, in->entry_id);
+	else
+		op_null(op);
+	op_int(op, call->now_us);
+	call->op = op;
+	return ASIDE_OK;
+}
+
+static enum aside_code can_send_done(struct call *call, const void *request, struct aside_status *err)
+{
+	enum aside_code code = call_outcome(call, "PAGE_NOT_FOUND", err);
+	Aside__V1__CanSendResponse *out;
+
+	(void)request;
+	if (code != ASIDE_OK)
+		return code;
+	out = call_response(call);
+	if (out == NULL || (out->refusal_reason = call_text(call, op_row_text(call->op, 0, 1))) == NULL)
+		return call_full(err);
+	out->allowed = op_is_null(call->op, 0, 1);
+	out->messages_left = (uint32_t)op_row_int(call->op, 0, 2);
+	out->limited = op_row_bool(call->op, 0, 3);
+	out->allowed_until_us = op_is_null(call->op, 0, 4) ? 0 : op_row_int(call->op, 0, 4);
+	return ASIDE_OK;
+}
+
+/* ── ListMessages ────────────────────────────────────────────────────────────────────────────────── */
+
+enum { IS_STAFF = 1, SEQ, SIDE, SENDER, BODY, SENT_AT, SETTINGS, UNSENT, EVENT, ENTRY_ID, ENTRY_KIND, ENTRY_BODY, ENTRY_AT, ITEMS };
+
+static enum aside_code list_messages(struct call *call, const void *request, struct aside_status *err)
+{
+	const Aside__V1__ListMessagesRequest *in = request;
+	unsigned n;
+	struct op *op;
+
+	if (check_id(in->page_id, "page_id", err) | check_id(in->user_id, "user_id", err) |
+			check_range(in->before_seq, "before_seq", 0, in->after_seq != 0 ? 0 : INT32_MAX, err) |
+			check_range(in->after_seq, "after_seq", 0, INT32_MAX, err) |
+			check_page_size(in->page_size, &n, err))
+		return ASIDE_INVALID_ARGUMENT;
+	op = op_new(&call->arena, &sql_list_messages, in->page_id);
+	if (op == NULL)
+		return call_full(err);
+	op_int(op, in->page_id);
+	op_int(op, in->user_id);
+	op_caller(op, call, ROLE_MODERATOR);
+	op_int(op, in->before_seq != 0 ? in->before_seq : INT32_MAX);
+	op_int(op, in->after_seq);
+	op_int(op, n + 1); /* one more tells whether there are more */
+	call->op = op;
+	return ASIDE_OK;
+}
+
+static bool read_attachment(struct call *call, const json_t *item, Aside__V1__Attachment *out)
+{
+	const char *id = json_string_value(json_array_get(item, 1)), *url = json_string_value(json_array_get(item, 2));
+	const char *type = json_string_value(json_array_get(item, 4));
+
+	aside__v1__attachment__init(out);
+	out->kind = (Aside__V1__AttachmentKind)json_integer_value(json_array_get(item, 0));
+	out->size_bytes = (uint64_t)json_integer_value(json_array_get(item, 3));
+	if (type != NULL && (out->media_type = call_text(call, type)) == NULL)
+		return false;
+	if (url != NULL) {
+		out->content_case = ASIDE__V1__ATTACHMENT__CONTENT_LINK_URL;
+		return (out->link_url = call_text(call, url)) != NULL;
+	}
+	out->content_case = ASIDE__V1__ATTACHMENT__CONTENT_ATTACHMENT_ID;
+	out->attachment_id.data = call_alloc(call, 16);
+	if (out->attachment_id.data == NULL || id == NULL)
+		return false;
+	for (; *id != '\0' && out->attachment_id.len < 16; id++) {
+		unsigned byte;
+		if (*id == '-' || sscanf(id, "%2x", &byte) != 1)
+			continue;
+		out->attachment_id.data[out->attachment_id.len++] = (uint8_t)byte;
+		id++;
+	}
+	return true;
+}
+
+static bool read_attachments(struct call *call, const char *text, Aside__V1__Content *content)
+{
+	json_t *items = text[0] != '\0' ? json_loads(text, 0, NULL) : NULL;
+	size_t n = json_array_size(items);
+	bool ok = true;
+
+	content->attachments = call_alloc(call, (n + 1) * sizeof *content->attachments);
+	for (size_t i = 0; i < n && ok; i++) {
+		Aside__V1__Attachment *attachment = call_alloc(call, sizeof *attachment);
+		ok = content->attachments != NULL && attachment != NULL &&
+				read_attachment(call, json_array_get(items, i), attachment);
+		if (ok)
+			content->attachments[content->n_attachments++] = attachment;
+	}
+	json_decref(items);
+	return ok;
+}
+
+static bool read_wall_entry(struct call *call, unsigned row, Aside__V1__Message *message)
+{
+	const struct op *op = call->op;
+	Aside__V1__WallEntry *entry;
+
+	if (op_is_null(op, row, ENTRY_ID))
+		return true;
+	entry = call_alloc(call, sizeof *entry);
+	if (entry == NULL)
+		return false;
+	aside__v1__wall_entry__init(entry);
+	entry->page_id = message->page_id;
+	entry->entry_id = op_row_int(op, row, ENTRY_ID);
+	entry->kind = (Aside__V1__WallEntryKind)op_row_int(op, row, ENTRY_KIND);
+	entry->author_case = ASIDE__V1__WALL_ENTRY__AUTHOR_AUTHOR_USER_ID;
+	entry->author_user_id = message->user_id;
+	entry->posted_at_us = op_row_int(op, row, ENTRY_AT);
+	entry->privately_replied = true;
+	entry->text = call_text(call, op_row_text(op, row, ENTRY_BODY));
+	message->wall_entry = entry;
+	return entry->text != NULL;
+}
+
+static bool read_message(struct call *call, unsigned row, Aside__V1__Message *out)
+{
+	const struct op *op = call->op;
+	bool is_staff = op_row_bool(op, row, IS_STAFF);
+	Aside__V1__Content *content = call_alloc(call, sizeof *content);
+
+	if (content == NULL)
+		return false;
+	aside__v1__content__init(content);
+	out->seq = (uint32_t)op_row_int(op, row, SEQ);
+	out->side = (Aside__V1__Side)op_row_int(op, row, SIDE);
+	out->sent_at_us = op_row_int(op, row, SENT_AT);
+	out->settings_version = (uint32_t)op_row_int(op, row, SETTINGS);
+	out->unsent = op_row_bool(op, row, UNSENT);
+	if (is_staff)
+		out->event_number = (uint64_t)op_row_int(op, row, EVENT);
+	if (is_staff || out->side == ASIDE__V1__SIDE__SIDE_PERSON)
+		out->sender_user_id = op_row_int(op, row, SENDER);
+	content->text = call_text(call, op_row_text(op, row, BODY));
+	out->content = content;
+	return content->text != NULL && read_attachments(call, op_row_text(op, row, ITEMS), content) &&
+			read_wall_entry(call, row, out);
+}
+
+static enum aside_code list_messages_done(struct call *call, const void *request, struct aside_status *err)
+{
+	const Aside__V1__ListMessagesRequest *in = request;
+	enum aside_code code = call_outcome(call, "THREAD_NOT_FOUND", err);
+	Aside__V1__ListMessagesResponse *out;
+	unsigned n = 0;
+
+	if (code == ASIDE_OK)
+		code = check_page_size(in->page_size, &n, err);
+	if (code != ASIDE_OK)
+		return code;
+	out = call_response(call);
+	if (out == NULL || (out->messages = call_alloc(call, n * sizeof *out->messages)) == NULL)
+		return call_full(err);
+	for (unsigned row = 0; row < call->op->n_rows && !op_is_null(call->op, row, SEQ); row++) {
+		Aside__V1__Message *message = call_alloc(call, sizeof *message);
+		out->has_more = row == n;
+		if (out->has_more)
+			break;
+		if (message == NULL)
+			return call_full(err);
+		aside__v1__message__init(message);
+		message->page_id = in->page_id;
+		message->user_id = in->user_id;
+		if (!read_message(call, row, message))
+			return call_full(err);
+		out->messages[out->n_messages++] = message;
+	}
+	return ASIDE_OK;
+}
+
+static const struct handler handlers[] = {
+	{ "SendMessage", send_message, send_message_done },
+	{ "ReplyAsPage", reply_as_page, reply_as_page_done },
+	{ "SendPrivateReply", send_private_reply, send_private_reply_done },
+	{ "ListMessages", list_messages, list_messages_done },
+	{ "CanSend", can_send, can_send_done },
+};
+
+const struct handlers message_handlers = { &aside_v1_message_service, handlers, sizeof handlers / sizeof *handlers };
