@@ -84,7 +84,8 @@ ASIDE_API enum aside_code aside_call_start(struct aside_channel *channel, const 
 		aside_call_done done, void *user, uint64_t *ret_call_id,
 		struct aside_status *ret_status) ASIDE_MUST_CHECK;
 
-/* Ends a call early: its `done` runs with CANCELLED unless it has ended already; the server is told. */
+/* Ends a call early: its `done` runs with CANCELLED unless it has ended already.  What the server does with
+ * it is unknown. */
 ASIDE_API void aside_call_cancel(struct aside_channel *channel, uint64_t call_id);
 
 /* Frees a message given by this library.  NULL is fine. */

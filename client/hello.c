@@ -1,0 +1,92 @@
+/* See hello.h. */
+#include "hello.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "aside/rpc/v1/envelope.pb-c.h"
+#include "aside/rpc/v1/health.rpc.h"
+#include "aside/rpc/v1/reflection.rpc.h"
+#include "aside/v1/attachments.rpc.h"
+#include "aside/v1/messages.rpc.h"
+#include "aside/v1/pages.rpc.h"
+#include "aside/v1/threads.rpc.h"
+#include "aside/v1/wall.rpc.h"
+#include "wire/envelope.h"
+#include "wire/schema.h"
+#include "wire/status.h"
+
+#define METHODS_MAX 64
+#define BEARER_BYTES 6144
+#define ARENA_BYTES (1u << 20)
+
+static const struct aside_service *const services[] = { &aside_rpc_v1_health_service, &aside_rpc_v1_reflection_service,
+	&aside_v1_page_service, &aside_v1_page_settings_service, &aside_v1_wall_service, &aside_v1_thread_service,
+	&aside_v1_message_service, &aside_v1_attachment_service };
+
+static bool add_schema(Aside__Rpc__V1__Hello *hello, const struct aside_method *method, struct arena *arena)
+{
+	Aside__Rpc__V1__MethodSchema *schema = arena_alloc(arena, sizeof *schema);
+	char layout[SCHEMA_LAYOUT_MAX];
+	size_t length = schema_layout(method, layout, sizeof layout);
+
+	if (schema == NULL || length >= sizeof layout || hello->n_methods == METHODS_MAX)
+		return false;
+	aside__rpc__v1__method_schema__init(schema);
+	schema->method = (char *)method->path;
+	schema->layout = arena_strndup(arena, layout, length);
+	schema->fingerprint = schema_fingerprint(layout);
+	hello->methods[hello->n_methods++] = schema;
+	return schema->layout != NULL;
+}
+
+static enum aside_code pack(const Aside__Rpc__V1__Hello *hello, struct arena *arena, uint8_t **ret, size_t *ret_size,
+		struct aside_status *err)
+{
+	struct frame frame = { .kind = FRAME_HELLO };
+	uint8_t *payload;
+
+	frame.payload.size = aside__rpc__v1__hello__get_packed_size(hello);
+	frame.payload.data = payload = arena_alloc(arena, frame.payload.size);
+	if (payload != NULL) {
+		(void)aside__rpc__v1__hello__pack(hello, payload);
+		*ret_size = envelope_frame_size(&frame);
+		*ret = malloc(*ret_size);
+	}
+	if (payload == NULL || *ret == NULL)
+		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+	(void)envelope_frame_write(&frame, *ret);
+	return ASIDE_OK;
+}
+
+enum aside_code hello_make(const char *token, uint8_t **ret, size_t *ret_size, struct aside_status *err)
+{
+	Aside__Rpc__V1__Hello hello = ASIDE__RPC__V1__HELLO__INIT;
+	Aside__Rpc__V1__Metadata metadata = ASIDE__RPC__V1__METADATA__INIT, *all[] = { &metadata };
+	Aside__Rpc__V1__MethodSchema *methods[METHODS_MAX];
+	char bearer[BEARER_BYTES];
+	struct arena arena;
+	enum aside_code code = ASIDE_OK;
+
+	if (token != NULL && strlen(token) + 8 > sizeof bearer)
+		return fail(err, ASIDE_INVALID_ARGUMENT, "TOKEN_TOO_LONG", "the token is longer than 6 KiB");
+	arena_init(&arena, ARENA_BYTES);
+	hello.protocol_version = 1;
+	hello.peer_name = (char *)"libaside/" ASIDE_VERSION;
+	hello.methods = methods;
+	if (token != NULL) {
+		int n = snprintf(bearer, sizeof bearer, "Bearer %s", token);
+		metadata.key = (char *)"authorization";
+		metadata.value = (ProtobufCBinaryData){ (size_t)n, (uint8_t *)bearer };
+		hello.metadata = all;
+		hello.n_metadata = 1;
+	}
+	for (size_t i = 0; i < sizeof services / sizeof *services && code == ASIDE_OK; i++)
+		for (size_t k = 0; k < services[i]->n_methods && code == ASIDE_OK; k++)
+			if (!add_schema(&hello, &services[i]->methods[k], &arena))
+				code = fail(err, ASIDE_INTERNAL, "HELLO_TOO_LARGE", "the schema does not fit a HELLO");
+	if (code == ASIDE_OK)
+		code = pack(&hello, &arena, ret, ret_size, err);
+	arena_fini(&arena);
+	return code;
+}
