@@ -102,12 +102,32 @@ static enum aside_code wait_ready(struct cluster *cluster, struct aside_status *
 	return fail(err, ASIDE_FAILED_PRECONDITION, "CLUSTER_FAILED", "postgres did not start; see %s", cluster->log);
 }
 
+/* A server that was killed leaves a PostgreSQL that is shutting down: it must be gone first. */
+static void wait_for_predecessor(const struct cluster *cluster)
+{
+	char path[PATH_BYTES + 32];
+	long pid = 0;
+
+	(void)snprintf(path, sizeof path, "%s/postmaster.pid", cluster->data);
+	for (unsigned i = 0; i < START_TRIES; i++) {
+		FILE *file = fopen(path, "re");
+		if (file == NULL)
+			return;
+		int n = fscanf(file, "%ld", &pid);
+		fclose(file);
+		if (n == 1 && pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH)
+			return; /* stale: PostgreSQL itself sees to it */
+		nanosleep(&(struct timespec){ 0, 50000000 }, NULL);
+	}
+}
+
 static enum aside_code run_postgres(struct cluster *cluster, struct aside_status *err)
 {
 	char *argv[] = { (char *)BINARIES "postgres", (char *)"-D", cluster->data, (char *)"-k", cluster->socket,
 		(char *)"-c", (char *)"listen_addresses=", (char *)"-c", (char *)"max_wal_size=4GB", (char *)"-c",
 		(char *)"checkpoint_timeout=15min", (char *)"-c", (char *)"unix_socket_permissions=0700", NULL };
 
+	wait_for_predecessor(cluster);
 	cluster->pid = spawn(cluster, argv);
 	if (cluster->pid < 0)
 		return failed("fork", err);
