@@ -107,7 +107,7 @@ static enum aside_code start(struct program *program, struct aside_status *err)
 	enum aside_code code = migrate_check(program->dsn, err);
 	size_t n = 0;
 
-	for (; service_all[n] != NULL && n < SERVICES_MAX - 2; n++)
+	for (; n < SERVICES_MAX - 2 && service_all[n] != NULL; n++)
 		program->handlers[n] = service_all[n];
 	program->handlers[n++] = &health_handlers;
 	program->handlers[n] = &reflection_handlers;

@@ -126,18 +126,20 @@ int main(int argc, char **argv)
 	}
 	response.has_supported_features = 1;
 	response.supported_features = FEATURE_PROTO3_OPTIONAL;
-	for (size_t i = 0; i < request->n_file_to_generate && response.error == NULL; i++) {
+	const char *why = NULL;
+	for (size_t i = 0; i < request->n_file_to_generate && why == NULL; i++) {
 		const File *file = find_file(request, request->file_to_generate[i]);
-		const char *why = file == NULL ? "it is not in the request" :
-						 generate(request, file, &response, where);
-		if (why == NULL)
-			continue;
-		(void)snprintf(error, sizeof error, "%s: %s: %s", request->file_to_generate[i], where, why);
-		response.error = error;
+		why = "it is not in the request";
+		if (file != NULL)
+			why = generate(request, file, &response, where);
+		if (why != NULL)
+			(void)snprintf(error, sizeof error, "%s: %s: %s", request->file_to_generate[i], where, why);
 	}
 	size_t n_outputs = response.n_file;
-	if (response.error != NULL)
+	if (why != NULL) {
+		response.error = error;
 		response.n_file = 0;
+	}
 	write_response(&response);
 	free_outputs(response.file, n_outputs);
 	google__protobuf__compiler__code_generator_request__free_unpacked(request, NULL);

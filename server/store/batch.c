@@ -15,7 +15,7 @@ static bool same_execution(const struct op *a, const struct op *b)
 
 void batch_sort(struct batch *batch)
 {
-	struct op *sorted[LANE_BATCH_MAX];
+	struct op *sorted[LANE_BATCH_MAX] = { NULL };
 	bool taken[LANE_BATCH_MAX] = { false };
 	size_t n = 0;
 
@@ -58,7 +58,7 @@ static bool send_bound(struct batch *batch, struct connection *connection, const
 
 static bool send_locks(struct batch *batch, struct connection *connection, struct op *const *ops, size_t n)
 {
-	int64_t ids[LANE_BATCH_MAX];
+	int64_t ids[LANE_BATCH_MAX] = { 0 };
 	size_t distinct = 0;
 
 	for (size_t i = 0; i < n; i++)
