@@ -40,10 +40,16 @@ enum aside_code hello_principal(struct auth *auth, const struct session *session
 {
 	enum aside_code code = ASIDE_OK;
 
+	bool own = false;
+
 	*ret = session->principal;
 	for (size_t i = 0; i < frame->n_metadata && code == ASIDE_OK; i++)
-		if (key_is(frame->metadata[i].key, "authorization"))
+		if (key_is(frame->metadata[i].key, "authorization")) {
 			code = auth_token(auth, frame->metadata[i].value, now_us, ret, err);
+			own = true;
+		}
+	if (!own && session->refused[0] != '\0')
+		return fail(err, ASIDE_UNAUTHENTICATED, session->refused, "the credentials of this session were refused");
 	for (size_t i = 0; i < frame->n_metadata && code == ASIDE_OK; i++)
 		if (key_is(frame->metadata[i].key, "act-as-user"))
 			code = act_as(frame->metadata[i].value, ret, err);
@@ -130,9 +136,11 @@ void hello_answer(struct auth *auth, const struct handlers *const *handlers, str
 		hello = aside__rpc__v1__hello__unpack(&arena.allocator, frame->payload.size, frame->payload.data);
 		code = hello == NULL ? call_full(&err) : authenticate(auth, session, hello, &err);
 	}
-	if (code == ASIDE_OK)
+	if (code == ASIDE_OK) {
 		answer(session, handlers, hello, &arena);
-	else
+	} else {
+		(void)snprintf(session->refused, sizeof session->refused, "%s", err.reason);
 		dispatch_reply(session, 0, NULL, &err);
+	}
 	arena_fini(&arena);
 }

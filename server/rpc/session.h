@@ -33,6 +33,7 @@ struct session {
 	uint32_t connection;
 	int64_t peer_uid;
 	struct principal principal; /* from HELLO or the ipc peer; written before its first call */
+	char refused[48]; /* why HELLO's credentials were refused: so are the session's calls; "" otherwise */
 	struct turn turns[TURNS_MAX];
 	int64_t parked_at_us[TURNS_MAX]; /* monotonic */
 	unsigned first_turn, n_turns;

@@ -13,7 +13,7 @@
 #define ARGS_MAX 32
 
 struct harness {
-	char dir[64], data[80], user[256], address[128];
+	char ready[512], dir[64], data[80], user[256], address[128];
 	const char *server;
 	const char *const *flags;
 	pid_t pid;
@@ -59,6 +59,7 @@ static void start(struct harness *harness)
 	FILE *lines = fdopen(out[0], "r");
 	if (lines == NULL || fgets(line, sizeof line, lines) == NULL || strncmp(line, "ready ", 6) != 0)
 		give_up("the server did not start");
+	snprintf(harness->ready, sizeof harness->ready, "%s", line);
 	fclose(lines);
 }
 
@@ -88,6 +89,18 @@ struct harness *harness_start(const char *server, const char *const *flags)
 const char *harness_address(const struct harness *harness)
 {
 	return harness->address;
+}
+
+const char *harness_extra_address(struct harness *harness, unsigned nth)
+{
+	static char address[128];
+	const char *at = harness->ready;
+
+	for (unsigned i = 0; i <= nth && at != NULL; i++)
+		at = strchr(at + 1, ' ');
+	if (at == NULL || sscanf(at, "%127s", address) != 1)
+		give_up("no such address");
+	return address;
 }
 
 struct aside_channel *harness_channel(const struct harness *harness)

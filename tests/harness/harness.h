@@ -18,6 +18,10 @@ struct harness *harness_start(const char *server, const char *const *flags);
 /* "ipc:///tmp/…/aside.sock".  Borrowed. */
 const char *harness_address(const struct harness *harness);
 
+/* The address of the nth --listen among `flags`, with its real port: 1 for the first.  Borrowed until the next
+ * call. */
+const char *harness_extra_address(struct harness *harness, unsigned nth);
+
 /* A channel to it, open as long as the harness.  Borrowed. */
 struct aside_channel *harness_channel(const struct harness *harness);
 
