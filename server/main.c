@@ -7,6 +7,7 @@
 #include "log.h"
 #include "rpc/builtin.h"
 #include "rpc/server.h"
+#include "service/attachments.h"
 #include "service/service.h"
 #include "store/cluster.h"
 #include "store/migrate.h"
@@ -15,6 +16,8 @@
 #define EXIT_USAGE 2
 #define SERVICES_MAX 16
 #define URL_BYTES 256
+#define SWEEP_SECONDS 3600
+#define SWEEP_MAX_US 60000000ll
 
 struct program {
 	struct config config;
@@ -138,6 +141,18 @@ static void announce(const struct program *program)
 	fflush(stdout);
 }
 
+/* Removes the uploads that no message has used (P13). */
+static void sweep(struct program *program)
+{
+	struct aside_status err;
+	unsigned removed = 0;
+
+	if (attachments_sweep(program->store, clock_realtime_us(), clock_monotonic_us() + SWEEP_MAX_US, &removed, &err) != ASIDE_OK)
+		log_warning("event=sweep_failed message=\"%s\"", err.message);
+	else if (removed > 0)
+		log_info("event=sweep removed=%u", removed);
+}
+
 /* Until TERM or INT. */
 static void wait_for_end(struct program *program, const sigset_t *signals)
 {
@@ -145,7 +160,10 @@ static void wait_for_end(struct program *program, const sigset_t *signals)
 	int signal = 0;
 
 	while (signal != SIGTERM && signal != SIGINT) {
-		if (sigwait(signals, &signal) != 0 || signal != SIGHUP)
+		signal = sigtimedwait(signals, NULL, &(struct timespec){ SWEEP_SECONDS, 0 });
+		if (signal < 0)
+			sweep(program);
+		if (signal != SIGHUP)
 			continue;
 		if (auth_reload(program->auth, &err) == ASIDE_OK)
 			log_info("event=keys_reloaded");
