@@ -12,11 +12,16 @@
 #define REQUEST_BYTES_DEFAULT 65536
 #define REQUEST_BYTES_MAX (3u << 20)
 #define DEPTH_MAX 64
+#define MAPS_ALLOWED ".aside.rpc.v1.ErrorInfo." /* its metadata has gRPC's shape */
 
 static const char *read_text(struct bytes text, char out[64])
 {
 	if (text.size >= 64)
 		return "a text of the rule is longer than 63 bytes";
+	/* It is written into a C string as it is. */
+	for (size_t i = 0; i < text.size; i++)
+		if (text.data[i] <= ' ' || text.data[i] > '~' || text.data[i] == '"' || text.data[i] == '\\')
+			return "a text of the rule has a blank, a quote, a backslash or a byte beyond ASCII";
 	if (text.size > 0)
 		memcpy(out, text.data, text.size);
 	out[text.size] = '\0';
@@ -67,31 +72,38 @@ static const char *rule_check(const struct rule *rule)
 	return NULL;
 }
 
+static const char *read_body(struct bytes body, struct rule *rule)
+{
+	const char *why = NULL;
+	struct field field;
+
+	while (body.size > 0 && why == NULL)
+		why = field_take(&body, &field) ? read_field(&field, rule) : "its rule is malformed";
+	return why;
+}
+
+/* An option set field by field, (rule).scope = …, comes as one unknown field each: they are merged. */
 const char *rule_read(const Google__Protobuf__MethodDescriptorProto *method, struct rule *ret)
 {
 	const ProtobufCMessage *options = method->options != NULL ? &method->options->base : NULL;
-	const char *why;
+	const char *why = NULL;
+	bool found = false;
 
 	*ret = (struct rule){ 0 };
-	for (unsigned i = 0; options != NULL && i < options->n_unknown_fields; i++) {
+	for (unsigned i = 0; options != NULL && i < options->n_unknown_fields && why == NULL; i++) {
 		const ProtobufCMessageUnknownField *unknown = &options->unknown_fields[i];
 		struct bytes body = { unknown->data, unknown->len };
-		struct field field;
 		uint64_t size;
 		if (unknown->tag != RULE_FIELD || !varint_take(&body, &size))
 			continue;
-		while (body.size > 0) {
-			if (!field_take(&body, &field))
-				return "its rule is malformed";
-			why = read_field(&field, ret);
-			if (why != NULL)
-				return why;
-		}
-		if (ret->request_bytes == 0)
-			ret->request_bytes = REQUEST_BYTES_DEFAULT;
-		return rule_check(ret);
+		found = true;
+		why = read_body(body, ret);
 	}
-	return "it has no option (aside.rpc.v1.rule)";
+	if (!found)
+		return "it has no option (aside.rpc.v1.rule)";
+	if (ret->request_bytes == 0)
+		ret->request_bytes = REQUEST_BYTES_DEFAULT;
+	return why != NULL ? why : rule_check(ret);
 }
 
 /* ── messages protobuf-c cannot serve safely ─────────────────────────────────────────────────────── */
@@ -127,6 +139,16 @@ static const Message *find_message(const Google__Protobuf__Compiler__CodeGenerat
 	return NULL;
 }
 
+static const char *check_field(const Google__Protobuf__FieldDescriptorProto *field, const Message *inner)
+{
+	if (field->has_proto3_optional && field->proto3_optional)
+		return "proto3 optional is beyond protobuf-c: use a oneof of one field";
+	if (inner != NULL && inner->options != NULL && inner->options->map_entry &&
+			strncmp(field->type_name, MAPS_ALLOWED, strlen(MAPS_ALLOWED)) != 0)
+		return "maps have no order and no limit: use a repeated message";
+	return NULL;
+}
+
 static const char *check_message(const Google__Protobuf__Compiler__CodeGeneratorRequest *request,
 		const Message *message, const Message **path, unsigned depth, char where[512])
 {
@@ -141,13 +163,27 @@ static const char *check_message(const Google__Protobuf__Compiler__CodeGenerator
 	path[depth] = message;
 	for (size_t i = 0; i < message->n_field && why == NULL; i++) {
 		const Google__Protobuf__FieldDescriptorProto *field = message->field[i];
-		if (field->has_proto3_optional && field->proto3_optional) {
-			(void)snprintf(where, 512, "%s.%s", message->name, field->name);
-			return "proto3 optional is beyond protobuf-c: use a oneof of one field";
-		}
 		const Message *inner = field->type_name != NULL ? find_message(request, field->type_name) : NULL;
-		if (inner != NULL)
+		why = check_field(field, inner);
+		if (why != NULL)
+			(void)snprintf(where, 512, "%s.%s", message->name, field->name);
+		else if (inner != NULL)
 			why = check_message(request, inner, path, depth + 1, where);
+	}
+	return why;
+}
+
+/* Also those no field names: they get C types all the same. */
+static const char *check_all(const Google__Protobuf__Compiler__CodeGeneratorRequest *request,
+		Message *const *messages, size_t n, char where[512])
+{
+	const Message *path[DEPTH_MAX];
+	const char *why = NULL;
+
+	for (size_t i = 0; i < n && why == NULL; i++) {
+		why = check_message(request, messages[i], path, 0, where);
+		if (why == NULL)
+			why = check_all(request, messages[i]->nested_type, messages[i]->n_nested_type, where);
 	}
 	return why;
 }
@@ -155,10 +191,12 @@ static const char *check_message(const Google__Protobuf__Compiler__CodeGenerator
 const char *file_check(const Google__Protobuf__Compiler__CodeGeneratorRequest *request,
 		const Google__Protobuf__FileDescriptorProto *file, char where[512])
 {
-	const Message *path[DEPTH_MAX];
-	const char *why = NULL;
-
-	for (size_t i = 0; i < file->n_message_type && why == NULL; i++)
-		why = check_message(request, file->message_type[i], path, 0, where);
-	return why;
+	for (size_t i = 0; i < file->n_service; i++) {
+		(void)snprintf(where, 512, "%s", file->service[i]->name);
+		if (file->package == NULL || *file->package == '\0')
+			return "a service needs a package: its paths and its C names begin with it";
+		if (file->service[i]->n_method == 0)
+			return "a service without methods";
+	}
+	return check_all(request, file->message_type, file->n_message_type, where);
 }
