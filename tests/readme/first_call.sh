@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Installs the library, builds README's program through pkg-config as a stranger would, and runs it and the
+# command against a real server.
+#
+#   first_call.sh SOURCE BUILD
+set -euo pipefail
+source=$1 build=$2
+dir=$(mktemp -d)
+chmod 755 "$dir"
+server=
+trap '[ -z "$server" ] || { kill "$server"; wait "$server" || true; }; rm -rf "$dir"' EXIT
+
+meson install -C "$build" --no-rebuild --quiet --destdir "$dir/root"
+pc=$(find "$dir/root" -name aside.pc)
+export PKG_CONFIG_PATH=${pc%/*} PKG_CONFIG_SYSROOT_DIR=$dir/root
+lib=$(find "$dir/root" -name libaside.so -printf %h)
+sed -n '/^```c$/,/^```$/p' "$source/README.md" | sed '1d;$d' >"$dir/first.c"
+# shellcheck disable=SC2046
+cc -Wall -Wextra -Werror "$dir/first.c" -o "$dir/first" $(pkg-config --cflags --libs aside)
+
+coproc SERVER { exec "$build/server/aside-server" --data "$dir/data" --listen "ipc://$dir/s.sock" \
+	--ipc-user "$EUID=service:test:page.write,page.read,message.read,user.act"; }
+server=$SERVER_PID
+read -r ready address <&"${SERVER[0]}"
+[ "$ready" = ready ]
+
+expect() { # PATTERN COMMAND...
+	local pattern=$1 out
+	shift
+	out=$("$@" 2>&1) || true
+	printf '%s\n' "$out"
+	grep -q "$pattern" <<<"$out" || { echo "expected: $pattern"; exit 1; }
+}
+export ASIDE_SERVER=$address LD_LIBRARY_PATH=$lib
+expect 'NOT_FOUND PAGE_NOT_FOUND' "$dir/first" "$address"
+expect '"name": "Coke"' "$build/client/aside" call PageService/CreatePage '{"pageId": 1, "name": "Coke", "adminUserId": 7}'
+expect '^message 1$' "$dir/first" "$address"
+expect '"seq": 2' "$build/client/aside" --as-user 42 call MessageService/SendMessage \
+	'{"pageId": 1, "clientKey": "QUJDREVGR0hJSktMTU5PUA==", "content": {"text": "And again"}}'
+expect '"text": "Hello!"' "$build/client/aside" --as-user 42 call MessageService/ListMessages '{"pageId": 1, "userId": 42}'
+expect '^serving' "$build/client/aside" health
