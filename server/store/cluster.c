@@ -147,22 +147,31 @@ static enum aside_code find_user(struct cluster *cluster, const char *user, stru
 	return ASIDE_OK;
 }
 
+static void name_paths(struct cluster *cluster, const char *home)
+{
+	(void)snprintf(cluster->data, PATH_BYTES, "%s/postgres", home);
+	(void)snprintf(cluster->socket, PATH_BYTES, "%s/socket", home);
+	(void)snprintf(cluster->log, PATH_BYTES, "%s/postgres.log", home);
+	(void)snprintf(cluster->dsn, sizeof cluster->dsn, "host=%s user=aside dbname=postgres", cluster->socket);
+}
+
 enum aside_code cluster_start(const char *data_dir, const char *user, struct cluster **ret, struct aside_status *err)
 {
+	CLEANUP(freep) char *home = NULL; /* absolute: the child works in "/", and libpq takes a relative host for a name */
 	struct cluster *cluster = calloc(1, sizeof *cluster);
 	char version[PATH_BYTES + 16];
 	enum aside_code code;
 
 	if (cluster == NULL)
 		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
-	(void)snprintf(cluster->data, PATH_BYTES, "%s/postgres", data_dir);
-	(void)snprintf(cluster->socket, PATH_BYTES, "%s/socket", data_dir);
-	(void)snprintf(cluster->log, PATH_BYTES, "%s/postgres.log", data_dir);
-	(void)snprintf(cluster->dsn, sizeof cluster->dsn, "host=%s user=aside dbname=postgres", cluster->socket);
-	(void)snprintf(version, sizeof version, "%s/PG_VERSION", cluster->data);
 	code = find_user(cluster, user, err);
 	if (code == ASIDE_OK && mkdir(data_dir, 0755) != 0 && errno != EEXIST)
 		code = failed(data_dir, err);
+	if (code == ASIDE_OK && (home = realpath(data_dir, NULL)) == NULL)
+		code = failed(data_dir, err);
+	if (code == ASIDE_OK)
+		name_paths(cluster, home);
+	(void)snprintf(version, sizeof version, "%s/PG_VERSION", cluster->data);
 	if (code == ASIDE_OK)
 		code = make_dir(cluster, cluster->data, 0700, err);
 	if (code == ASIDE_OK)

@@ -34,6 +34,9 @@ static enum aside_code check_types(const struct statement *statement, const PGre
 {
 	int skip = statement->form == FORM_SET;
 
+	if (skip == 1 && (PQnfields(described) == 0 || strcmp(PQfname(described, 0), "ord") != 0))
+		return fail(err, ASIDE_INTERNAL, "STATEMENT_MISMATCH", "%s.sql: the first column of a set is ord",
+				statement->name);
 	if (PQnfields(described) != (int)statement->n_columns + skip)
 		return fail(err, ASIDE_INTERNAL, "STATEMENT_MISMATCH", "%s.sql declares %zu columns and has %d",
 				statement->name, statement->n_columns, PQnfields(described) - skip);
@@ -85,8 +88,11 @@ static enum aside_code prepare_all(struct connection *connection, bool check, st
 
 enum aside_code connection_open(struct connection *connection, bool check, struct aside_status *err)
 {
-	const char *keys[] = { "dbname", "connect_timeout", "application_name", "client_encoding", NULL };
-	const char *values[] = { connection->dsn, CONNECT_TIMEOUT_S, "aside-server", "UTF8", NULL };
+	/* What stands before "dbname" the DSN may overrule.  A silent network ends the connection, so that
+	 * deadlines are kept. */
+	const char *keys[] = { "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+		"dbname", "connect_timeout", "application_name", "client_encoding", NULL };
+	const char *values[] = { "10", "5", "3", "15000", connection->dsn, CONNECT_TIMEOUT_S, "aside-server", "UTF8", NULL };
 	enum aside_code code;
 
 	connection->pg = PQconnectdbParams(keys, values, 1);

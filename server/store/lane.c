@@ -8,6 +8,7 @@
 #include "../log.h"
 
 #define ABORT_RETRIES_MAX 5
+#define LOSSES_MAX 3 /* of one batch, before it is split */
 #define RECONNECT_MIN_US 50000
 #define RECONNECT_MAX_US 1000000
 
@@ -31,6 +32,12 @@ static void refuse(struct op *op, enum op_outcome outcome, enum aside_code code,
 	(void)fail(&op->err, code, reason, "%s", message);
 	op->err.not_executed = outcome == OP_FAILED && code == ASIDE_UNAVAILABLE;
 	finish(op, outcome);
+}
+
+static void lose(struct op *op)
+{
+	refuse(op, OP_UNKNOWN, ASIDE_UNAVAILABLE, "OUTCOME_UNKNOWN",
+			"the database was lost; repeat with the same key to learn the outcome");
 }
 
 /* ── the queue ───────────────────────────────────────────────────────────────────────────────────── */
@@ -105,38 +112,55 @@ static void set_connected(struct lane *lane, bool connected)
 	pthread_mutex_unlock(&lane->mutex);
 }
 
-/* Whether every operation of the batch has run out of time, or the lane has. */
-static bool given_up(struct lane *lane, const struct batch *batch)
+static bool past_stop(struct lane *lane, int64_t now)
 {
-	int64_t now = monotonic_us();
-	bool stopping;
+	bool past;
 
 	pthread_mutex_lock(&lane->mutex);
-	stopping = lane->stopping && now >= lane->stop_by_us;
+	past = lane->stopping && now >= lane->stop_by_us;
 	pthread_mutex_unlock(&lane->mutex);
-	for (size_t i = 0; i < batch->n && !stopping; i++)
-		if (batch->ops[i]->deadline_us == 0 || batch->ops[i]->deadline_us > now)
-			return false;
-	return true;
+	return past;
 }
 
-static bool reconnect(struct lane *lane, const struct batch *batch)
+/* Ends those of [first, first + n) that are out of time; the others move together.  Returns how many are
+ * left.  Operations outside the range may be answered already, and their memory gone: they are not touched. */
+static size_t settle_expired(struct lane *lane, struct batch *batch, size_t first, size_t n, bool unsettled)
+{
+	int64_t now = monotonic_us();
+	bool past = past_stop(lane, now);
+	size_t kept = 0;
+
+	for (size_t i = first; i < first + n; i++) {
+		struct op *op = batch->ops[i];
+		if (!past && (op->deadline_us == 0 || op->deadline_us > now))
+			batch->ops[first + kept++] = op;
+		else if (unsettled)
+			lose(op);
+		else
+			refuse(op, OP_FAILED, ASIDE_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database is away");
+	}
+	return kept;
+}
+
+/* Returns how many of [first, first + n) are still to be sent; 0: maybe without a connection. */
+static size_t reconnect(struct lane *lane, struct batch *batch, size_t first, size_t n, bool unsettled)
 {
 	struct aside_status err = { 0 };
 	int64_t pause_us = RECONNECT_MIN_US;
 
 	set_connected(lane, false);
 	connection_close(&lane->connection);
-	while (connection_open(&lane->connection, false, &err) != ASIDE_OK) {
+	while ((n = settle_expired(lane, batch, first, n, unsettled)) > 0) {
 		struct timespec pause = { pause_us / 1000000, pause_us % 1000000 * 1000 };
+		if (connection_open(&lane->connection, false, &err) == ASIDE_OK) {
+			set_connected(lane, true);
+			return n;
+		}
 		log_warning("event=database_lost message=\"%s\"", err.message);
-		if (given_up(lane, batch))
-			return false;
 		nanosleep(&pause, NULL);
 		pause_us = pause_us * 2 < RECONNECT_MAX_US ? pause_us * 2 : RECONNECT_MAX_US;
 	}
-	set_connected(lane, true);
-	return true;
+	return 0;
 }
 
 /* ── batches ─────────────────────────────────────────────────────────────────────────────────────── */
@@ -147,50 +171,70 @@ static void finish_range(struct batch *batch, size_t first, size_t n)
 		finish(batch->ops[i], OP_DONE);
 }
 
-static void lose_range(struct batch *batch, size_t first, size_t n)
+/* `unsettled`: these were sent before on a connection that died, and may be committed. */
+static void execute(struct lane *lane, struct batch *batch, size_t first, size_t n, unsigned attempt, bool unsettled);
+
+static void execute_halves(struct lane *lane, struct batch *batch, size_t first, size_t n, bool unsettled)
 {
-	for (size_t i = first; i < first + n; i++)
-		refuse(batch->ops[i], OP_UNKNOWN, ASIDE_UNAVAILABLE, "OUTCOME_UNKNOWN",
-				"the database was lost; repeat with the same key to learn the outcome");
+	execute(lane, batch, first, n / 2, 0, unsettled);
+	execute(lane, batch, first + n / 2, n - n / 2, 0, unsettled);
 }
 
-static void execute(struct lane *lane, struct batch *batch, size_t first, size_t n, unsigned attempt);
-
-static void aborted(struct lane *lane, struct batch *batch, size_t first, size_t n, unsigned attempt)
+static void aborted(struct lane *lane, struct batch *batch, size_t first, size_t n, unsigned attempt, bool unsettled)
 {
 	bool transient = memcmp(batch->sqlstate, "40", 2) == 0 && attempt < ABORT_RETRIES_MAX;
 
 	if (transient) {
-		execute(lane, batch, first, n, attempt + 1);
-	} else if (n > 1) {
-		execute(lane, batch, first, n / 2, 0);
-		execute(lane, batch, first + n / 2, n - n / 2, 0);
-	} else {
-		log_error("event=statement_failed statement=%s sqlstate=%s message=\"%s\"",
-				batch->ops[first]->statement->name, batch->sqlstate, batch->message);
-		refuse(batch->ops[first], OP_FAILED, ASIDE_INTERNAL, "STORE_ERROR", "the store failed");
+		execute(lane, batch, first, n, attempt + 1, unsettled);
+		return;
 	}
+	if (n > 1) {
+		execute_halves(lane, batch, first, n, unsettled);
+		return;
+	}
+	log_error("event=statement_failed statement=%s sqlstate=%s message=\"%s\"",
+			batch->ops[first]->statement->name, batch->sqlstate, batch->message);
+	if (unsettled)
+		lose(batch->ops[first]);
+	else
+		refuse(batch->ops[first], OP_FAILED, ASIDE_INTERNAL, "STORE_ERROR", "the store failed");
 }
 
-static void execute(struct lane *lane, struct batch *batch, size_t first, size_t n, unsigned attempt)
+/* Each of these took the connection with it, again and again: perhaps one of them is the cause. */
+static void lost_often(struct lane *lane, struct batch *batch, size_t first, size_t n)
+{
+	if (n > 1) {
+		execute_halves(lane, batch, first, n, true);
+		return;
+	}
+	log_error("event=statement_lost statement=%s times=%d", batch->ops[first]->statement->name, LOSSES_MAX);
+	lose(batch->ops[first]);
+}
+
+static void execute(struct lane *lane, struct batch *batch, size_t first, size_t n, unsigned attempt, bool unsettled)
 {
 	enum batch_end end = BATCH_LOST;
+	unsigned losses = 0;
 
-	if (!connection_lost(&lane->connection))
-		end = batch_run(batch, &lane->connection, first, n);
-	/* The same operations with the same keys, before anything newer: whether they were committed the
-	 * first time, their rows tell. */
-	while (end == BATCH_LOST) {
-		if (!reconnect(lane, batch)) {
-			lose_range(batch, first, n);
+	/* After a loss the same operations with the same keys, before anything newer: whether they were
+	 * committed the first time, their rows tell. */
+	do {
+		if (connection_lost(&lane->connection))
+			n = reconnect(lane, batch, first, n, unsettled);
+		if (n == 0)
 			return;
-		}
 		end = batch_run(batch, &lane->connection, first, n);
-	}
+		if (end == BATCH_LOST) {
+			connection_close(&lane->connection);
+			unsettled = true;
+		}
+	} while (end == BATCH_LOST && ++losses < LOSSES_MAX);
 	if (end == BATCH_DONE)
 		finish_range(batch, first, n);
+	else if (end == BATCH_LOST)
+		lost_often(lane, batch, first, n);
 	else
-		aborted(lane, batch, first, n, attempt);
+		aborted(lane, batch, first, n, attempt, unsettled);
 }
 
 static void *run(void *arg)
@@ -201,7 +245,7 @@ static void *run(void *arg)
 		drop_expired(lane->batch);
 		batch_sort(lane->batch);
 		if (lane->batch->n > 0)
-			execute(lane, lane->batch, 0, lane->batch->n, 0);
+			execute(lane, lane->batch, 0, lane->batch->n, 0, false);
 	}
 	return NULL;
 }
