@@ -13,6 +13,8 @@ import sys
 
 TYPES = {t: 'VALUE_' + t.upper() for t in ('int8', 'int4', 'int2', 'bool', 'text', 'bytea', 'uuid', 'timestamptz')}
 
+PARAMS_MAX = 24  # OP_PARAMS_MAX
+
 
 def refuse(path, why):
     sys.exit(f'{path}: {why}')
@@ -31,6 +33,8 @@ def head_of(path, text):
         match = re.match(r'-- (lane|form|params|columns):\s*(.*)$', line)
         if match:
             key = match[1]
+            if key in head:
+                refuse(path, f'its head has "-- {key}:" twice')
             head[key] = re.sub(r'\s+\(.*\)$', '', match[2])
         elif key and re.match(r'--\s{2,}\S', line):
             head[key] += ' ' + line[2:].strip()
@@ -48,7 +52,11 @@ def values(path, text):
         parts = item.split()
         if len(parts) != 2 or parts[1] not in TYPES:
             refuse(path, f'"{item}" is not a name and one of {", ".join(TYPES)}')
+        if parts[0] in (name for name, _ in found):
+            refuse(path, f'"{parts[0]}" is there twice')
         found.append((parts[0], TYPES[parts[1]]))
+    if len(found) > PARAMS_MAX:
+        refuse(path, f'more than {PARAMS_MAX} params or columns')
     return found
 
 
@@ -73,11 +81,15 @@ def statement(path, index):
     return '\n'.join(out)
 
 
-def migration(up):
+def migration(number, up):
     match = re.match(r'(\d{4})_(\w+)\.up\.sql$', up.name)
     if not match:
         refuse(up, 'a migration is named NNNN_name.up.sql')
+    if int(match[1]) != number:
+        refuse(up, f'migration {number} is missing')
     down = up.with_name(up.name.replace('.up.', '.down.'))
+    if not down.exists():
+        refuse(up, f'{down.name} is missing')
     digest = hashlib.sha256(up.read_bytes()).hexdigest()
     return (f'\t{{ {int(match[1])}, "{match[2]}", "{digest}",\n{c_string(up.read_text())},\n'
             f'{c_string(down.read_text())} }},\n')
@@ -98,7 +110,7 @@ def main(out_h, out_c, *files):
         + '\n'.join(statement(p, i) for i, p in enumerate(sqls))
         + '\nconst struct statement *const sql_statements[] = {\n'
         + ''.join(f'\t&sql_{p.stem},\n' for p in sqls) + '\tNULL,\n};\n'
-        + '\nconst struct migration sql_migrations[] = {\n' + ''.join(map(migration, ups)) + '};\n')
+        + '\nconst struct migration sql_migrations[] = {\n' + ''.join(migration(n, up) for n, up in enumerate(ups, 1)) + '};\n')
 
 
 main(*sys.argv[1:])

@@ -16,6 +16,18 @@ static const char create_table[] =
 		"CREATE TABLE IF NOT EXISTS aside_migration (version int PRIMARY KEY, name text NOT NULL,"
 		" sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())";
 
+/* What a server needs and no more; a login for it is made with GRANT aside_app TO ....  Owners who may make no
+ * roles go without. */
+static const char grant_role[] =
+		"DO $$ BEGIN"
+		" IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'aside_app') THEN"
+		" CREATE ROLE aside_app NOLOGIN; END IF;"
+		" GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO aside_app;"
+		" GRANT DELETE ON attachment, attachment_chunk, page_staff TO aside_app;"
+		" REVOKE INSERT, UPDATE ON aside_migration FROM aside_app;"
+		" EXCEPTION WHEN insufficient_privilege THEN NULL;"
+		" WHEN duplicate_object OR unique_violation THEN NULL; END $$";
+
 static void finishp(PGconn **pg)
 {
 	PQfinish(*pg);
@@ -125,7 +137,7 @@ enum aside_code migrate_up(const char *dsn, struct aside_status *err)
 		code = apply(pg, &sql_migrations[applied], sql_migrations[applied].up,
 				"INSERT INTO aside_migration (version, name, sha256) VALUES ($1::int, $2, $3)", err);
 	}
-	return code;
+	return code == ASIDE_OK ? run(pg, "aside_app", grant_role, err) : code;
 }
 
 enum aside_code migrate_down(const char *dsn, struct aside_status *err)

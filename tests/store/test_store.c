@@ -176,16 +176,19 @@ static void a_killed_backend_costs_nothing(void **state)
 	struct fixture *fixture = *state;
 	struct arena arena;
 	struct op **ops = calloc(N, sizeof *ops);
+	unsigned killed = 0;
 
 	arena_init(&arena, 16 << 20);
 	for (uint32_t i = 0; i < N; i++)
 		submit(fixture, ops[i] = send_message(&arena, 400, key_of(&arena, 10000 + i)));
 	for (size_t left = N - 200; left > N / 2; left -= 600) {
 		wait_until_left(left);
-		assert_true(query_number(fixture, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-				" WHERE application_name = 'aside-server'") > 0);
+		/* A lane that is just connecting again is not there to be killed. */
+		killed += query_number(fixture, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+				" WHERE application_name = 'aside-server'") > 0;
 	}
 	wait_until_left(0);
+	assert_true(killed > 0);
 	for (size_t i = 0; i < N; i++) {
 		assert_int_equal(ops[i]->outcome, OP_DONE);
 		assert_int_equal(op_row_int(ops[i], 0, 1), i + 1);
@@ -212,6 +215,17 @@ static void what_is_late_is_not_sent(void **state)
 	assert_int_equal(op->err.code, ASIDE_DEADLINE_EXCEEDED);
 	assert_int_equal(query_number(fixture, "SELECT count(*) FROM message WHERE user_id = 500"), 0);
 	arena_fini(&arena);
+}
+
+static void the_servers_role_can_do_little(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(query_number(fixture, "SELECT has_table_privilege('aside_app', 'message', 'INSERT')::int"
+			" + has_table_privilege('aside_app', 'attachment', 'DELETE')::int"), 2);
+	assert_int_equal(query_number(fixture, "SELECT has_table_privilege('aside_app', 'message', 'DELETE')::int"
+			" + has_table_privilege('aside_app', 'message', 'TRUNCATE')::int"
+			" + has_table_privilege('aside_app', 'aside_migration', 'UPDATE')::int"), 0);
 }
 
 static void migrations_go_down_and_up(void **state)
@@ -284,6 +298,7 @@ int main(void)
 		cmocka_unit_test(one_bad_item_costs_only_itself),
 		cmocka_unit_test(a_killed_backend_costs_nothing),
 		cmocka_unit_test(what_is_late_is_not_sent),
+		cmocka_unit_test(the_servers_role_can_do_little),
 		cmocka_unit_test(migrations_go_down_and_up),
 	};
 
