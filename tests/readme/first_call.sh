@@ -2,9 +2,9 @@
 # Installs the library, builds README's program through pkg-config as a stranger would, and runs it and the
 # command against a real server.
 #
-#   first_call.sh SOURCE BUILD
+#   first_call.sh SOURCE BUILD SANITIZERS
 set -euo pipefail
-source=$1 build=$2
+source=$1 build=$2 sanitizers=$3 # "none", or what the library was built with: its programs need them, too
 dir=$(mktemp -d)
 chmod 755 "$dir"
 server=
@@ -16,7 +16,7 @@ export PKG_CONFIG_PATH=${pc%/*} PKG_CONFIG_SYSROOT_DIR=$dir/root
 lib=$(find "$dir/root" -name libaside.so -printf %h)
 sed -n '/^```c$/,/^```$/p' "$source/README.md" | sed '1d;$d' >"$dir/first.c"
 # shellcheck disable=SC2046
-cc -Wall -Wextra -Werror "$dir/first.c" -o "$dir/first" $(pkg-config --cflags --libs aside)
+cc -Wall -Wextra -Werror $([ "$sanitizers" = none ] || echo "-fsanitize=$sanitizers") "$dir/first.c" -o "$dir/first" $(pkg-config --cflags --libs aside)
 
 coproc SERVER { exec "$build/server/aside-server" --data "$dir/data" --listen "ipc://$dir/s.sock" \
 	--ipc-user "$EUID=service:test:page.write,page.read,message.read,user.act"; }
