@@ -1,5 +1,5 @@
-/* See content.h.  URLs are libcurl's business, hashing OpenSSL's, JSON strings are escaped here: they hold
- * URLs that libcurl has normalised, so only quotes and backslashes could matter. */
+/* See content.h.  URLs are libcurl's business, hashing OpenSSL's, JSON needs no
+ * escapes here: URLs with quotes, backslashes or control characters are refused.  Runs on worker threads. */
 #include "content.h"
 
 #include <curl/curl.h>
@@ -22,8 +22,12 @@ static bool is_web_url(const char *text)
 	CLEANUP(url_freep) CURLU *url = curl_url();
 	CLEANUP(curl_textp) char *scheme = NULL;
 	CLEANUP(curl_textp) char *host = NULL;
+	/* curl_url_set() mends "http:/host" and "http:///host" as browsers do; neither names a host by itself. */
+	const char *slashes = strstr(text, "://");
 
-	return url != NULL && curl_url_set(url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
+	return url != NULL && slashes != NULL && slashes[3] != '/' &&
+			strcspn(text, ":/?#") == (size_t)(slashes - text) &&
+			curl_url_set(url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
 			curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
 			curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK && host[0] != '\0' &&
 			(strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);

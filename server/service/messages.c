@@ -103,6 +103,8 @@ static enum aside_code page_written(struct call *call, int64_t page_id, Aside__V
 	if (code != ASIDE_OK) {
 		if (strcmp(err->reason, "THREAD_MOVED_ON") == 0)
 			status_add_fact(err, "last_seq", "%lld", (long long)op_row_int(call->op, 0, 6));
+		if (strcmp(err->reason, "TEXT_TOO_LONG") == 0)
+			status_add_fact(err, "limit", "%lld", (long long)op_row_int(call->op, 0, 7));
 		return code;
 	}
 	*ret = make_receipt(call, page_id, op_row_int(call->op, 0, 1), 2);
