@@ -6,8 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <jwt.h>
@@ -101,6 +104,25 @@ static void forged_tokens_are_refused(void **state)
 	assert_string_equal(create_page_with(strdup("not.a.token"), 2), "TOKEN_INVALID");
 }
 
+/* FIN, then RST: what a port scan or a health probe may look like to the listener. */
+static void connections_that_reset_do_no_harm(void **state)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct linger reset = { 1, 0 };
+	(void)state;
+
+	address.sin_port = htons((uint16_t)atoi(strrchr(harness_extra_address(harness, 1), ':') + 1));
+	for (unsigned i = 0; i < 1000; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_true(fd >= 0);
+		(void)connect(fd, (struct sockaddr *)&address, sizeof address);
+		(void)shutdown(fd, SHUT_WR);
+		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+		close(fd);
+	}
+	assert_string_equal(create_page_with(token(JWT_ALG_ES256, private_pem, "k1", "service:feed", "page.write", 60), 3), "");
+}
+
 static int start(void **state)
 {
 	static const char *flags[] = { "--listen", "tcp://127.0.0.1:0", "--keys", keys_dir, NULL };
@@ -136,6 +158,7 @@ int main(void)
 		cmocka_unit_test(a_service_with_the_scope_is_let_in),
 		cmocka_unit_test(others_are_told_why_not),
 		cmocka_unit_test(forged_tokens_are_refused),
+		cmocka_unit_test(connections_that_reset_do_no_harm),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
 }
