@@ -8,12 +8,12 @@
 
 #include <openssl/sha.h>
 
+#include "aside/harness.h"
 #include "aside/v1/attachments.stub.h"
 #include "aside/v1/messages.stub.h"
 #include "aside/v1/pages.stub.h"
 #include "aside/v1/threads.stub.h"
 #include "aside/v1/wall.stub.h"
-#include "harness.h"
 
 enum { COKE = 1, ANN_ADMIN = 7, MIA_MODERATOR = 8, JOHNNY = 42, FAN = 43, NEVER_WROTE = 44, COMMENT = 1001 };
 
@@ -68,7 +68,7 @@ static enum aside_code person_sends(int64_t user, Aside__V1__Content *content)
 	request.page_id = COKE;
 	request.client_key = new_key();
 	request.content = content;
-	enum aside_code code = aside_v1_message_service_send_message(channel, &request, harness_as(user), &response, &status);
+	enum aside_code code = aside_v1_message_service_send_message(channel, &request, aside_harness_as(user), &response, &status);
 	aside_free(response);
 	return code;
 }
@@ -91,7 +91,7 @@ static enum aside_code page_answers(int64_t user, const char *words)
 	request.user_id = user;
 	request.client_key = new_key();
 	request.content = text(words);
-	enum aside_code code = aside_v1_message_service_reply_as_page(channel, &request, harness_as(MIA_MODERATOR), &response, &status);
+	enum aside_code code = aside_v1_message_service_reply_as_page(channel, &request, aside_harness_as(MIA_MODERATOR), &response, &status);
 	aside_free(response);
 	return code;
 }
@@ -105,7 +105,7 @@ static enum aside_code private_reply(const char *words)
 	request.entry_id = COMMENT;
 	request.client_key = new_key();
 	request.content = text(words);
-	enum aside_code code = aside_v1_message_service_send_private_reply(channel, &request, harness_as(MIA_MODERATOR), &response, &status);
+	enum aside_code code = aside_v1_message_service_send_private_reply(channel, &request, aside_harness_as(MIA_MODERATOR), &response, &status);
 	aside_free(response);
 	return code;
 }
@@ -140,7 +140,7 @@ static void upload(ProtobufCBinaryData id, Aside__V1__AttachmentKind kind, const
 	begin.kind = kind;
 	begin.size_bytes = size;
 	begin.sha256 = (ProtobufCBinaryData){ 32, sha };
-	must(aside_v1_attachment_service_begin_attachment(channel, &begin, harness_as(FAN), &begun, &status), "BeginAttachment");
+	must(aside_v1_attachment_service_begin_attachment(channel, &begin, aside_harness_as(FAN), &begun, &status), "BeginAttachment");
 	for (uint32_t i = 0; i < begun->chunk_count; i++) {
 		Aside__V1__UploadChunkRequest chunk = ASIDE__V1__UPLOAD_CHUNK_REQUEST__INIT;
 		Aside__V1__UploadChunkResponse *stored = NULL;
@@ -149,12 +149,12 @@ static void upload(ProtobufCBinaryData id, Aside__V1__AttachmentKind kind, const
 		chunk.attachment_id = id;
 		chunk.chunk_index = i;
 		chunk.data = (ProtobufCBinaryData){ left < begun->chunk_bytes ? left : begun->chunk_bytes, file + at };
-		must(aside_v1_attachment_service_upload_chunk(channel, &chunk, harness_as(FAN), &stored, &status), "UploadChunk");
+		must(aside_v1_attachment_service_upload_chunk(channel, &chunk, aside_harness_as(FAN), &stored, &status), "UploadChunk");
 		aside_free(stored);
 	}
-	must(aside_v1_attachment_service_complete_attachment(channel, &complete, harness_as(FAN), &completed, &status), "CompleteAttachment");
+	must(aside_v1_attachment_service_complete_attachment(channel, &complete, aside_harness_as(FAN), &completed, &status), "CompleteAttachment");
 	for (read.offset_bytes = 0; read.offset_bytes < size; read.offset_bytes += part->data.len, aside_free(part)) {
-		must(aside_v1_attachment_service_read_attachment(channel, &read, harness_as(FAN), &part, &status), "ReadAttachment");
+		must(aside_v1_attachment_service_read_attachment(channel, &read, aside_harness_as(FAN), &part, &status), "ReadAttachment");
 		if (part->data.len == 0 || memcmp(part->data.data, file + read.offset_bytes, part->data.len) != 0) {
 			printf("!! what was read back is not what was uploaded\n");
 			exit(EXIT_FAILURE);
@@ -177,7 +177,7 @@ static void show_thread(int64_t user, int64_t reader, const char *who)
 	request.user_id = user;
 	request.page_size = 50;
 	request.before_seq = 1000;
-	enum aside_code code = aside_v1_message_service_list_messages(channel, &request, harness_as(reader), &response, &status);
+	enum aside_code code = aside_v1_message_service_list_messages(channel, &request, aside_harness_as(reader), &response, &status);
 	if (reader == NEVER_WROTE) {
 		must_refuse(code, "THREAD_NOT_FOUND", who, "tries to read the thread");
 		return;
@@ -212,7 +212,7 @@ static enum aside_code switch_messages(int64_t user, bool on)
 	request.settings = &settings;
 	request.update_mask = &mask;
 	request.change_reason = (char *)(on ? "staffed again" : "nobody here tonight");
-	enum aside_code code = aside_v1_page_settings_service_update_page_settings(channel, &request, harness_as(user), &response, &status);
+	enum aside_code code = aside_v1_page_settings_service_update_page_settings(channel, &request, aside_harness_as(user), &response, &status);
 	aside_free(response);
 	return code;
 }
@@ -236,7 +236,7 @@ static void the_wall(void)
 	must(aside_v1_page_service_create_page(channel, &page, NULL, &made, &status), "CreatePage");
 	role.user_id = MIA_MODERATOR;
 	role.role = ASIDE__V1__ROLE__ROLE_MODERATOR;
-	must(aside_v1_page_service_set_staff_role(channel, &role, harness_as(ANN_ADMIN), &set, &status), "SetStaffRole");
+	must(aside_v1_page_service_set_staff_role(channel, &role, aside_harness_as(ANN_ADMIN), &set, &status), "SetStaffRole");
 	comment.entry_id = COMMENT;
 	comment.kind = ASIDE__V1__WALL_ENTRY_KIND__WALL_ENTRY_KIND_COMMENT;
 	comment.author_case = ASIDE__V1__WALL_ENTRY__AUTHOR_AUTHOR_USER_ID;
@@ -307,7 +307,7 @@ static void the_history(void)
 	Aside__V1__ListPageSettingsVersionsResponse *response = NULL;
 
 	request.page_id = COKE;
-	must(aside_v1_page_settings_service_list_page_settings_versions(channel, &request, harness_as(ANN_ADMIN), &response, &status), "history");
+	must(aside_v1_page_settings_service_list_page_settings_versions(channel, &request, aside_harness_as(ANN_ADMIN), &response, &status), "history");
 	say("the history", "of the settings:");
 	for (size_t i = response->n_versions; i-- > 0;)
 		printf("%15sversion %u  messages %-3s  by %lld  %s\n", "", response->versions[i]->version,
@@ -326,13 +326,15 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: story ASIDE-SERVER\n");
 		return 2;
 	}
-	struct harness *harness = harness_start(argv[1], flags);
-	channel = harness_channel(harness);
+	struct aside_harness_options options = { .program = argv[1], .flags = flags };
+	struct aside_harness *harness;
+	must(aside_harness_start(&options, &harness, &status), "start");
+	channel = aside_harness_channel(harness, 0);
 	the_wall();
 	the_messages();
 	the_refusals();
 	the_history();
-	if (harness_stop(harness) != 0)
+	if (aside_harness_stop(harness) != 0)
 		return EXIT_FAILURE;
 	printf("The story is over; nothing is left running.\n");
 	return EXIT_SUCCESS;

@@ -1,0 +1,99 @@
+/* Peers that misbehave below the protocol: service goes on for everybody else (design §4). */
+#include "world.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "aside/rpc/v1/health.stub.h"
+#include "keys.h"
+
+#define ATTACKS 1000
+
+static int connect_ipc(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	(void)snprintf(address.sun_path, sizeof address.sun_path, "%s",
+			aside_harness_address(harness, 0) + strlen("ipc://"));
+	(void)!connect(fd, (struct sockaddr *)&address, sizeof address);
+	return fd;
+}
+
+/* To the nth --listen flag. */
+static int connect_tcp(unsigned nth)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	address.sin_port = htons((uint16_t)atoi(strrchr(aside_harness_listener(harness, 0, nth), ':') + 1));
+	(void)!connect(fd, (struct sockaddr *)&address, sizeof address);
+	return fd;
+}
+
+/* A newcomer at `address` is served. */
+static void assert_served(const char *address)
+{
+	Aside__Rpc__V1__CheckRequest request = ASIDE__RPC__V1__CHECK_REQUEST__INIT;
+	struct aside_channel *fresh = NULL;
+
+	assert_int_equal(aside_channel_open(address, NULL, &fresh, &status), ASIDE_OK);
+	via = fresh;
+	Aside__Rpc__V1__CheckResponse *response =
+			ASK(Aside__Rpc__V1__CheckResponse, aside_rpc_v1_health_service_check, &request, SERVICE);
+	assert_done(response);
+	assert_int_equal(response->status, ASIDE__RPC__V1__CHECK_RESPONSE__SERVING_STATUS__SERVING_STATUS_SERVING);
+	aside_free(response);
+	aside_channel_close(fresh);
+	via = NULL;
+}
+
+static void ipc_connections_that_close_at_once_do_no_harm(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < ATTACKS; i++)
+		close(connect_ipc());
+	assert_served(aside_harness_address(harness, 0));
+}
+
+/* FIN, then RST: what a port scan or a health probe may look like to the listener. */
+static void tcp_connections_that_reset_do_no_harm(void **state)
+{
+	struct linger reset = { 1, 0 };
+	(void)state;
+
+	for (unsigned i = 0; i < ATTACKS; i++) {
+		int fd = connect_tcp(0);
+		(void)shutdown(fd, SHUT_WR);
+		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+		close(fd);
+	}
+	assert_served(aside_harness_listener(harness, 0, 0));
+}
+
+static bool prepare(const char *folder)
+{
+	static struct key_pair key;
+	char keys[256];
+
+	(void)snprintf(keys, sizeof keys, "%s/keys", folder);
+	return key_make(&key, false) && key_publish(&key, keys, "key");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ipc_connections_that_close_at_once_do_no_harm),
+		cmocka_unit_test(tcp_connections_that_reset_do_no_harm),
+	};
+	const struct aside_harness_options options = { .prepare = prepare,
+		.flags = (const char *[]){ "--listen", "tcp://127.0.0.1:0", "--keys", "keys", NULL } };
+
+	return WORLD_RUN("attacks", tests, &options);
+}
