@@ -3,20 +3,12 @@
 # command against a real server.
 #
 #   first_call.sh SOURCE BUILD SANITIZERS
-set -euo pipefail
-source=$1 build=$2 sanitizers=$3 # "none", or what the library was built with: its programs need them, too
-dir=$(mktemp -d)
-chmod 755 "$dir"
+. "${0%/*}/installed.sh"
 server=
 trap '[ -z "$server" ] || { kill "$server"; wait "$server" || true; }; rm -rf "$dir"' EXIT
 
-meson install -C "$build" --no-rebuild --quiet --destdir "$dir/root"
-pc=$(find "$dir/root" -name aside.pc)
-export PKG_CONFIG_PATH=${pc%/*} PKG_CONFIG_SYSROOT_DIR=$dir/root
-lib=$(find "$dir/root" -name libaside.so -printf %h)
 sed -n '/^```c$/,/^```$/p' "$source/README.md" | sed '1d;$d' >"$dir/first.c"
-# shellcheck disable=SC2046
-cc -Wall -Wextra -Werror $([ "$sanitizers" = none ] || echo "-fsanitize=$sanitizers") "$dir/first.c" -o "$dir/first" $(pkg-config --cflags --libs aside)
+compile "$dir/first.c" "$dir/first" aside
 
 coproc SERVER { exec "$build/server/aside-server" --data "$dir/data" --listen "ipc://$dir/s.sock" \
 	--ipc-user "$EUID=service:test:page.write,page.read,message.read,user.act"; }
@@ -31,7 +23,7 @@ expect() { # PATTERN COMMAND...
 	printf '%s\n' "$out"
 	grep -q "$pattern" <<<"$out" || { echo "expected: $pattern"; exit 1; }
 }
-export ASIDE_SERVER=$address LD_LIBRARY_PATH=$lib
+export ASIDE_SERVER=$address
 expect 'NOT_FOUND PAGE_NOT_FOUND' "$dir/first" "$address"
 expect '"name": "Coke"' "$build/client/aside" call PageService/CreatePage '{"pageId": 1, "name": "Coke", "adminUserId": 7}'
 expect '^message 1$' "$dir/first" "$address"
