@@ -324,13 +324,10 @@ static enum aside_code availability_end(
 	Aside__V1__GetMessagingAvailabilityResponse *out = call_response(call);
 	if (out == NULL)
 		return call_full(err);
-	bool enabled = op_row_bool(op, 0, 1);
-	bool blocked = op_row_bool(op, 0, 2);
-	out->available = enabled && !blocked;
-	if (!out->available)
-		out->unavailable_reason = call_text(call, enabled ? "BLOCKED" : "MESSAGING_DISABLED");
-	out->max_text_chars = (uint32_t)op_row_int(op, 0, 3);
-	out->max_attachment_bytes = (uint64_t)op_row_int(op, 0, 4);
+	out->available = op_is_null(op, 0, 1);
+	out->unavailable_reason = call_text(call, op_row_text(op, 0, 1));
+	out->max_text_chars = (uint32_t)op_row_int(op, 0, 2);
+	out->max_attachment_bytes = (uint64_t)op_row_int(op, 0, 3);
 	return out->unavailable_reason == NULL ? call_full(err) : ASIDE_OK;
 }
 
