@@ -160,19 +160,24 @@ void link_release(void *handle)
 	nng_msg_free(handle);
 }
 
+/* Before the socket: nng 1.5.2 takes a receive that a callback starts while the socket closes, and leaves it on
+ * a freed queue. */
+static void stop_aio(nng_aio *aio)
+{
+	if (aio != NULL)
+		nng_aio_stop(aio);
+}
+
 void link_close(struct link *link)
 {
 	if (link == NULL)
 		return;
-	(void)nng_close(link->socket);
-	if (link->send != NULL) {
-		nng_aio_stop(link->send);
-		nng_aio_free(link->send);
-	}
+	stop_aio(link->send);
 	for (unsigned i = 0; i < RECEIVERS; i++)
-		if (link->receivers[i].aio != NULL) {
-			nng_aio_stop(link->receivers[i].aio);
-			nng_aio_free(link->receivers[i].aio);
-		}
+		stop_aio(link->receivers[i].aio);
+	(void)nng_close(link->socket);
+	nng_aio_free(link->send);
+	for (unsigned i = 0; i < RECEIVERS; i++)
+		nng_aio_free(link->receivers[i].aio);
 	free(link);
 }

@@ -194,15 +194,17 @@ void message_free(struct message *message)
 	free(message);
 }
 
+/* The receivers end before the socket: nng 1.5.2 takes a receive that a callback starts while the socket closes,
+ * and leaves it on a freed queue. */
 void transport_close(struct transport *transport)
 {
 	if (transport == NULL)
 		return;
+	for (unsigned i = 0; i < RECEIVERS; i++)
+		if (transport->receivers[i].aio != NULL)
+			nng_aio_stop(transport->receivers[i].aio);
 	(void)nng_close(transport->socket);
 	for (unsigned i = 0; i < RECEIVERS; i++)
-		if (transport->receivers[i].aio != NULL) {
-			nng_aio_stop(transport->receivers[i].aio);
-			nng_aio_free(transport->receivers[i].aio);
-		}
+		nng_aio_free(transport->receivers[i].aio);
 	free(transport);
 }
