@@ -130,7 +130,91 @@ def echo(build, folder):
         server.__exit__()
 
 
-GROUPS = {'echo': echo}
+class Messages:
+    """A real aside-server on its private PostgreSQL (durable), filled; and pgbench on the same database."""
+
+    CLIENTS = (1, 4, 8, 16, 32, 64)
+
+    def __init__(self, build, folder, pages, threads, rounds):
+        self.build, self.pages, self.threads = build, pages, threads
+        keys = pathlib.Path(folder) / f'keys-{pages}'
+        keys.mkdir()
+        self.token = keys / 'token'
+        private = keys / 'private'
+        for command in (f'openssl ecparam -name prime256v1 -genkey -noout -out {private}',
+                        f'openssl ec -in {private} -pubout -out {keys}/bench.pem',
+                        f'{build}/client/aside token --key {private} --kid bench --service bench'
+                        f' --scope "page.write message.read user.act" > {self.token}'):
+            subprocess.run(command, shell=True, check=True, stderr=subprocess.DEVNULL)
+        data = pathlib.Path(folder) / f'data-{pages}'
+        self.server = Server(build / 'server/aside-server', '--data', data, '--keys', keys,
+                             '--listen', 'tcp://127.0.0.1:0', '--log-level', 'warning')
+        self.address = self.server.words[1]
+        self.socket = data / 'socket'
+        for _ in range(rounds):
+            self.run_ours('fill', 256)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.__exit__()
+
+    def run_ours(self, what, outstanding):
+        return load(self.build / 'tests/bench/message_load', what, self.address, self.token, self.pages, self.threads,
+                    outstanding, SECONDS)
+
+    def sql(self, query):
+        return float(subprocess.run(['psql', '-qAt', '-h', self.socket, '-U', 'aside', 'postgres', '-c', query],
+                                    stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+    def run_pgbench(self, script, clients):
+        """Transactions a second and the mean latency in µs."""
+        out = subprocess.run(
+            ['pgbench', '-n', '-M', 'prepared', '-f', pathlib.Path(__file__).parent / 'peer' / script,
+             '-D', f'pages={self.pages}', '-D', f'threads={self.threads}', '-c', str(clients), '-j', str(min(clients, 2)),
+             '-T', str(max(1, round(float(SECONDS)))), '-h', self.socket, '-U', 'aside', 'postgres'],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
+        return {'rate': float(re.search(r'tps = ([\d.]+)', out)[1]),
+                'p50': float(re.search(r'latency average = ([\d.]+)', out)[1]) * 1000}
+
+    def best_clients(self, script):
+        best = max(self.CLIENTS, key=lambda clients: self.run_pgbench(script, clients)['rate'])
+        say(f'{script}: pgbench is at its best with {best} clients')
+        return best
+
+    def compare(self, case, what, script, outstanding, clients=None, key='rate', unit='messages/s'):
+        clients = clients or self.best_clients(script)
+        ours, peer = [], []
+        for _ in range(RUNS):
+            ours.append(self.run_ours(what, outstanding)[key])
+            peer.append(self.run_pgbench(script, clients)[key])
+        figure(case, ours, peer, unit)
+
+
+def send(build, folder):
+    say('filling 200,000 threads of 1,000 pages')
+    with Messages(build, folder, 1000, 200, 1) as bench:
+        bench.compare('send_spread', 'send', 'send.sql', 256)
+        wal, sent = bench.sql('SELECT wal_bytes FROM pg_stat_wal'), bench.sql('SELECT sum(last_event) FROM page_clock')
+        bench.run_ours('send', 256)
+        fact('send_wal', (bench.sql('SELECT wal_bytes FROM pg_stat_wal') - wal) /
+             (bench.sql('SELECT sum(last_event) FROM page_clock') - sent), 'bytes/message')
+        bench.compare('send_p50', 'send', 'send.sql', 1, clients=1, key='p50', unit='µs; of pgbench the mean')
+
+
+def hot(build, folder):
+    with Messages(build, folder, 1, 200, 1) as bench:
+        bench.compare('send_hot', 'send', 'send.sql', 256)
+
+
+def read(build, folder):
+    say('filling 2,000 threads with 20 messages each')
+    with Messages(build, folder, 100, 20, 20) as bench:
+        bench.compare('read_newest', 'read', 'read.sql', 256, unit='reads/s')
+
+
+GROUPS = {'echo': echo, 'send': send, 'hot': hot, 'read': read}
 
 
 def main(build, *groups):

@@ -1,0 +1,27 @@
+-- One message a transaction, with the effects of send_message.sql and its checks (switch, block, length,
+-- key): the statement a careful author would write by hand, in one round trip.
+\set page random(1, :pages)
+\set person random(1, :threads)
+WITH allowed AS (
+	SELECT p.settings_version FROM page p LEFT JOIN block b ON b.page_id = p.page_id AND b.user_id = :person
+	WHERE p.page_id = :page AND p.messaging_enabled AND p.max_text_chars >= 89
+		AND NOT coalesce(b.by_person OR b.by_page, false)
+), clock AS (
+	UPDATE page_clock c SET last_event = c.last_event + 1 FROM allowed WHERE c.page_id = :page
+	RETURNING c.last_event, allowed.settings_version
+), moved AS (
+	INSERT INTO thread AS t (page_id, user_id, last_seq, last_sent_at, last_person_at, person_count)
+	SELECT :page, :person, 1, now(), now(), 1 FROM clock
+	ON CONFLICT (page_id, user_id) DO UPDATE SET last_seq = t.last_seq + 1, last_sent_at = now(),
+		last_person_at = now(), person_count = t.person_count + 1, page_run = 0
+	RETURNING t.last_seq, t.person_count
+), written AS (
+	INSERT INTO message (page_id, user_id, seq, side, side_no, event_number, sender_id, client_key, content_hash,
+		settings_version, sent_at, body, n_attachments)
+	SELECT :page, :person, m.last_seq, 1, m.person_count, c.last_event, :person, gen_random_uuid(), 1,
+		c.settings_version, now(),
+		'My bottle was half empty. Is that how it is meant to be, or was the cap loose? Thank you!', 0
+	FROM moved m, clock c
+)
+INSERT INTO inbox AS i (page_id, user_id, last_event) SELECT :page, :person, last_event FROM clock
+ON CONFLICT (page_id, user_id) DO UPDATE SET last_event = excluded.last_event;
