@@ -158,14 +158,25 @@ static enum aside_code send_private_reply_done(struct call *call, const void *re
 
 /* ── CanSend ─────────────────────────────────────────────────────────────────────────────────────── */
 
+static enum aside_code can_send_check(const Aside__V1__CanSendRequest *in, struct aside_status *err)
+{
+	enum aside_code code = check_id(in->page_id, "page_id", err) | check_range(in->side, "side", 1, 2, err);
+
+	if (in->entry_id == 0 || in->user_id != 0)
+		code |= check_id(in->user_id, "user_id", err);
+	if (in->entry_id != 0)
+		code |= check_id(in->entry_id, "entry_id", err);
+	if (in->entry_id != 0 && in->side == ASIDE__V1__SIDE__SIDE_PERSON)
+		code |= fail_field(err, "entry_id", "is a page's to ask about");
+	return code;
+}
+
 static enum aside_code can_send(struct call *call, const void *request, struct aside_status *err)
 {
 	const Aside__V1__CanSendRequest *in = request;
 	struct op *op;
 
-	if (check_id(in->page_id, "page_id", err) | check_range(in->side, "side", 1, 2, err))
-		return ASIDE_INVALID_ARGUMENT;
-	if (in->entry_id == 0 && check_id(in->user_id, "user_id", err) != ASIDE_OK)
+	if (can_send_check(in, err) != ASIDE_OK)
 		return ASIDE_INVALID_ARGUMENT;
 	op = op_new(&call->arena, &sql_can_send, in->page_id);
 	if (op == NULL)
