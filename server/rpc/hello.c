@@ -18,17 +18,27 @@ static bool key_is(struct bytes key, const char *name)
 	return key.size == strlen(name) && memcmp(key.data, name, key.size) == 0;
 }
 
+/* Digits and nothing else, of a number greater than 0. */
+static bool read_id(struct bytes text, int64_t *ret)
+{
+	*ret = 0;
+	for (size_t i = 0; i < text.size; i++) {
+		int digit = text.data[i] - '0';
+		if (digit < 0 || digit > 9 || *ret > (INT64_MAX - digit) / 10)
+			return false;
+		*ret = *ret * 10 + digit;
+	}
+	return *ret > 0;
+}
+
 static enum aside_code act_as(struct bytes value, struct principal *principal, struct aside_status *err)
 {
-	char digits[24], *end;
-	long long id = 0;
+	int64_t id = 0;
 
 	if (!principal_has_scope(principal, ACT_AS_SCOPE) || principal->kind != PRINCIPAL_SERVICE)
 		return fail(err, ASIDE_PERMISSION_DENIED, "SCOPE_REQUIRED", "act-as-user needs a service with the scope %s",
 				ACT_AS_SCOPE);
-	(void)snprintf(digits, sizeof digits, "%.*s", (int)(value.size < 20 ? value.size : 20), (const char *)value.data);
-	id = strtoll(digits, &end, 10);
-	if (id <= 0 || *end != '\0')
+	if (!read_id(value, &id))
 		return fail(err, ASIDE_INVALID_ARGUMENT, "ACT_AS_INVALID", "act-as-user is not a user id");
 	principal->kind = PRINCIPAL_PERSON;
 	principal->user_id = id;
