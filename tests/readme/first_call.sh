@@ -2,19 +2,12 @@
 # Installs the library, builds README's program through pkg-config as a stranger would, and runs it and the
 # command against a real server.
 #
-#   first_call.sh SOURCE BUILD SANITIZERS
+#   with-server -- first_call.sh SOURCE BUILD SANITIZERS
 . "${0%/*}/installed.sh"
-server=
-trap '[ -z "$server" ] || { kill "$server"; wait "$server" || true; }; rm -rf "$dir"' EXIT
+trap 'rm -rf "$dir"' EXIT
 
 sed -n '/^```c$/,/^```$/p' "$source/README.md" | sed '1d;$d' >"$dir/first.c"
 compile "$dir/first.c" "$dir/first" aside
-
-coproc SERVER { exec "$build/server/aside-server" --data "$dir/data" --listen "ipc://$dir/s.sock" \
-	--ipc-user "$EUID=service:test:page.write,page.read,message.read,user.act"; }
-server=$SERVER_PID
-read -r ready address <&"${SERVER[0]}"
-[ "$ready" = ready ]
 
 expect() { # PATTERN COMMAND...
 	local pattern=$1 out
@@ -23,10 +16,9 @@ expect() { # PATTERN COMMAND...
 	printf '%s\n' "$out"
 	grep -q "$pattern" <<<"$out" || { echo "expected: $pattern"; exit 1; }
 }
-export ASIDE_SERVER=$address
-expect 'NOT_FOUND PAGE_NOT_FOUND' "$dir/first" "$address"
+expect 'NOT_FOUND PAGE_NOT_FOUND' "$dir/first" "$ASIDE_SERVER"
 expect '"name": "Coke"' "$build/client/aside" call PageService/CreatePage '{"pageId": 1, "name": "Coke", "adminUserId": 7}'
-expect '^message 1$' "$dir/first" "$address"
+expect '^message 1$' "$dir/first" "$ASIDE_SERVER"
 expect '"seq": 2' "$build/client/aside" --as-user 42 call MessageService/SendMessage \
 	'{"pageId": 1, "clientKey": "QUJDREVGR0hJSktMTU5PUA==", "content": {"text": "And again"}}'
 expect '"text": "Hello!"' "$build/client/aside" --as-user 42 call MessageService/ListMessages '{"pageId": 1, "userId": 42}'
