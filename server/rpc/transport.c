@@ -137,11 +137,24 @@ enum aside_code transport_open(const struct transport_events *events, struct tra
 	return ASIDE_OK;
 }
 
+/* `url` with the port that was chosen for port 0; nng 1.5.2's own URL has it for tcp only. */
+static void name_bound(nng_listener listener, const char *url, char *ret, size_t size)
+{
+	const char *host = strstr(url, "://");
+	const char *path = host != NULL ? host + 3 + strcspn(host + 3, "/") : url;
+	int port = 0;
+
+	if (path - url > 2 && strncmp(path - 2, ":0", 2) == 0 &&
+			nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, &port) == 0)
+		(void)snprintf(ret, size, "%.*s:%d%s", (int)(path - 2 - url), url, port, path);
+	else
+		(void)snprintf(ret, size, "%s", url);
+}
+
 enum aside_code transport_listen(struct transport *transport, const char *url,
 		const struct listen_options *options, char *ret_url, size_t size, struct aside_status *err)
 {
 	nng_listener listener;
-	char *bound = NULL;
 	int rv = nng_listener_create(&listener, transport->socket, url);
 
 	if (rv != 0)
@@ -154,11 +167,7 @@ enum aside_code transport_listen(struct transport *transport, const char *url,
 		rv = nng_listener_start(listener, 0);
 	if (rv != 0)
 		return nng_failed(rv, url, err);
-	if (nng_listener_get_string(listener, NNG_OPT_URL, &bound) != 0 || bound == NULL)
-		(void)snprintf(ret_url, size, "%s", url);
-	else
-		(void)snprintf(ret_url, size, "%s", bound);
-	nng_strfree(bound);
+	name_bound(listener, url, ret_url, size);
 	return ASIDE_OK;
 }
 
