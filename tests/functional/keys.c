@@ -5,6 +5,7 @@
 #include <openssl/ec.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,6 +55,40 @@ bool key_withdraw(const char *folder, const char *kid)
 
 	(void)snprintf(path, sizeof path, "%s/%s.pem", folder, kid);
 	return unlink(path) == 0;
+}
+
+static X509 *sign_certificate(EVP_PKEY *pair, const char *name)
+{
+	X509 *certificate = X509_new();
+	X509_NAME *subject = X509_get_subject_name(certificate);
+
+	X509_set_version(certificate, 2);
+	ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
+	X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
+	X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+	X509_set_pubkey(certificate, pair);
+	X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
+	X509_set_issuer_name(certificate, subject);
+	X509_sign(certificate, pair, EVP_sha256());
+	return certificate;
+}
+
+bool certificate_make(const char *name, const char *both_path, const char *certificate_path)
+{
+	EVP_PKEY *pair = EVP_EC_gen("P-256");
+	X509 *certificate = sign_certificate(pair, name);
+	FILE *both = fopen(both_path, "we"), *alone = fopen(certificate_path, "we");
+	bool ok = both != NULL && alone != NULL && PEM_write_X509(both, certificate) == 1 &&
+			PEM_write_PrivateKey(both, pair, NULL, NULL, 0, NULL, NULL) == 1 &&
+			PEM_write_X509(alone, certificate) == 1;
+
+	if (both != NULL)
+		ok = fclose(both) == 0 && ok;
+	if (alone != NULL)
+		ok = fclose(alone) == 0 && ok;
+	X509_free(certificate);
+	EVP_PKEY_free(pair);
+	return ok;
 }
 
 char *token_make(jwt_alg_t alg, const char *pem, const char *kid, const char *subject, const char *scope, long ttl_s)

@@ -19,5 +19,9 @@ bool key_make(struct key_pair *key, bool rsa);
 bool key_publish(const struct key_pair *key, const char *folder, const char *kid);
 bool key_withdraw(const char *folder, const char *kid);
 
+/* A certificate for `name` that signs itself, of a new key: certificate and key in one file, and the certificate
+ * alone, for who shall trust it, in another. */
+bool certificate_make(const char *name, const char *both_path, const char *certificate_path);
+
 /* A token that `pem` signs, malloc()ed.  `scope` may be NULL; `ttl_s` counts from now. */
 char *token_make(jwt_alg_t alg, const char *pem, const char *kid, const char *subject, const char *scope, long ttl_s);

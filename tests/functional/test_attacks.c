@@ -13,6 +13,8 @@
 
 #define ATTACKS 1000
 
+enum { TCP, WS }; /* the listeners, in order */
+
 static int connect_ipc(void)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -25,14 +27,13 @@ static int connect_ipc(void)
 	return fd;
 }
 
-/* To the nth --listen flag. */
-static int connect_tcp(unsigned nth)
+static int connect_tcp(unsigned listener)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	assert_true(fd >= 0);
-	address.sin_port = htons((uint16_t)atoi(strrchr(aside_harness_listener(harness, 0, nth), ':') + 1));
+	address.sin_port = htons((uint16_t)atoi(strrchr(aside_harness_listener(harness, 0, listener), ':') + 1));
 	(void)!connect(fd, (struct sockaddr *)&address, sizeof address);
 	return fd;
 }
@@ -69,12 +70,12 @@ static void tcp_connections_that_reset_do_no_harm(void **state)
 	(void)state;
 
 	for (unsigned i = 0; i < ATTACKS; i++) {
-		int fd = connect_tcp(0);
+		int fd = connect_tcp(TCP);
 		(void)shutdown(fd, SHUT_WR);
 		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 		close(fd);
 	}
-	assert_served(aside_harness_listener(harness, 0, 0));
+	assert_served(aside_harness_listener(harness, 0, TCP));
 }
 
 static bool prepare(const char *folder)
@@ -86,14 +87,74 @@ static bool prepare(const char *folder)
 	return key_make(&key, false) && key_publish(&key, keys, "key");
 }
 
+/* ── WebSocket ───────────────────────────────────────────────────────────────────────────────────── */
+
+/* What the server makes of `text` is its own affair: it may answer or close. */
+static void say(int fd, const void *text, size_t size)
+{
+	(void)!send(fd, text, size, MSG_NOSIGNAL);
+}
+
+#define UPGRADE                                                                                   \
+	"GET /aside HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
+	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"           \
+	"Sec-WebSocket-Protocol: rep.sp.nanomsg.org\r\n\r\n"
+
+static void garbage_at_the_websocket_does_no_harm(void **state)
+{
+	static const char *const requests[] = { "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET /%41%41%41%25 HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST /aside HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n", "GET", "\r\n\r\n\r\n",
+		UPGRADE "\x81\x85text!", UPGRADE "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF" };
+	uint8_t noise[512];
+	(void)state;
+
+	srand(1966);
+	for (unsigned i = 0; i < ATTACKS; i++) {
+		int fd = connect_tcp(WS);
+		const char *request = requests[i % N_OF(requests)];
+		say(fd, request, strlen(request));
+		for (size_t k = 0; k < sizeof noise; k++)
+			noise[k] = (uint8_t)rand();
+		say(fd, noise, (size_t)rand() % sizeof noise);
+		close(fd);
+	}
+	assert_served(aside_harness_listener(harness, 0, WS));
+}
+
+/* ── patience ────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Peers that begin and never go on: half a greeting, half a request. */
+static void those_who_dawdle_delay_nobody(void **state)
+{
+	enum { EACH = 200 };
+	static const char greeting[] = { 0, 'S', 'P' };
+	int fds[3 * EACH];
+	size_t n = 0;
+	(void)state;
+
+	for (unsigned i = 0; i < EACH; i++) {
+		say(fds[n++] = connect_tcp(TCP), greeting, sizeof greeting);
+		say(fds[n++] = connect_tcp(WS), UPGRADE, i % 2 == 0 ? sizeof UPGRADE - 3 : 5);
+		say(fds[n++] = connect_ipc(), greeting, i % sizeof greeting);
+	}
+	assert_served(aside_harness_listener(harness, 0, TCP));
+	assert_served(aside_harness_listener(harness, 0, WS));
+	assert_served(aside_harness_address(harness, 0));
+	while (n > 0)
+		close(fds[--n]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ipc_connections_that_close_at_once_do_no_harm),
 		cmocka_unit_test(tcp_connections_that_reset_do_no_harm),
+		cmocka_unit_test(garbage_at_the_websocket_does_no_harm),
+		cmocka_unit_test(those_who_dawdle_delay_nobody),
 	};
 	const struct aside_harness_options options = { .prepare = prepare,
-		.flags = (const char *[]){ "--listen", "tcp://127.0.0.1:0", "--keys", "keys", NULL } };
+		.flags = (const char *[]){ "--listen", "tcp://127.0.0.1:0", "--listen",
+				"ws://127.0.0.1:0/aside", "--keys", "keys", NULL } };
 
 	return WORLD_RUN("attacks", tests, &options);
 }

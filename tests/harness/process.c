@@ -52,6 +52,12 @@ static pid_t spawn(const struct process *process, char *const argv[], int out, i
 	return pid;
 }
 
+/* As a shell has it. */
+static int exit_status(int status)
+{
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 static int64_t now_ms(void)
 {
 	struct timespec now;
@@ -102,9 +108,13 @@ enum aside_code process_start(struct process *process, char *const argv[], int k
 		process->pid = 0;
 		return failed(err, "no process");
 	}
-	status = process_end(process, 0, 1000);
-	(void)snprintf(what, sizeof what, "%s was not ready after %d s and ended with status %d", argv[0],
-			START_TIMEOUT_MS / 1000, status);
+	if (process_wait(process->pid, 1000, &status)) {
+		process->pid = 0;
+		(void)snprintf(what, sizeof what, "%s ended with status %d before it was ready", argv[0], exit_status(status));
+	} else {
+		(void)process_end(process, SIGKILL, 1000);
+		(void)snprintf(what, sizeof what, "%s was not ready after %d s", argv[0], START_TIMEOUT_MS / 1000);
+	}
 	return failed(err, what);
 }
 
@@ -141,5 +151,5 @@ int process_end(struct process *process, int signal, int timeout_ms)
 		(void)waitpid(process->pid, &status, 0);
 	}
 	process->pid = 0;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	return exit_status(status);
 }

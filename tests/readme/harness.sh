@@ -27,4 +27,4 @@ timeout 60 cat <&4
 [ -z "$(ls "$TMPDIR")" ]
 
 ! ASIDE_SERVER_PROGRAM=/bin/false "$dir/stranger" 2>"$dir/error" || exit 1
-grep -q 'not ready' "$dir/error"
+grep -q 'before it was ready' "$dir/error"
