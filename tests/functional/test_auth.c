@@ -4,9 +4,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+#include "aside/rpc/v1/health.stub.h"
 #include "keys.h"
 
 static struct key_pair ec, rsa, other;
@@ -72,6 +71,111 @@ static void forged_tokens_are_refused(void **state)
 	assert_int_equal(status.code, ASIDE_UNAUTHENTICATED);
 }
 
+/* ── keys that come and go ───────────────────────────────────────────────────────────────────────── */
+
+/* Tells the server to read its keys again, and waits until a call with `kid` ends in `reason`. */
+static void reload_until(const char *kid, const char *pem, const char *reason)
+{
+	const char *got;
+
+	kill(aside_harness_pid(harness, 0), SIGHUP);
+	do
+		got = create_page_with(token_make(JWT_ALG_ES256, pem, kid, "service:feed", "page.write", 60));
+	while (strcmp(got, reason) != 0 && strcmp(got, reason[0] == '\0' ? "TOKEN_INVALID" : "") == 0);
+	assert_string_equal(got, reason);
+}
+
+static void keys_are_read_again(void **state)
+{
+	char keys[256];
+	(void)state;
+
+	(void)snprintf(keys, sizeof keys, "%s/keys", aside_harness_folder(harness));
+	assert_string_equal(create_page_with(token_make(JWT_ALG_ES256, other.private_pem, "next", "service:feed", "page.write", 60)), "TOKEN_INVALID");
+	assert_true(key_publish(&other, keys, "next"));
+	reload_until("next", other.private_pem, "");
+	assert_string_equal(create_page_with(page_writer("ec", 60)), ""); /* both count while tokens move over */
+	assert_true(key_withdraw(keys, "next"));
+	reload_until("next", other.private_pem, "TOKEN_INVALID");
+	assert_string_equal(create_page_with(page_writer("ec", 60)), "");
+	assert_true(aside_harness_logged(harness, 0, "event=keys_reloaded"));
+}
+
+/* A session outlives its token, but is not served any longer. */
+static void a_token_expires_within_a_session(void **state)
+{
+	char *token = token_make(JWT_ALG_ES256, ec.private_pem, "ec", "42", NULL, 2);
+	struct aside_options options = { .token = token };
+	int64_t page = new_page();
+	(void)state;
+
+	assert_int_equal(aside_channel_open(aside_harness_listener(harness, 0, 0), &options, &via, &status), ASIDE_OK);
+	free(token);
+	assert_int_equal(send_text(SERVICE, page, 1, "Hello"), 1); /* the token's own person */
+	while (send_text(SERVICE, page, 1, "Hello") != 0)
+		;
+	assert_string_equal(status.reason, "TOKEN_EXPIRED");
+	assert_int_equal(status.code, ASIDE_UNAUTHENTICATED);
+	aside_channel_close(via);
+	via = NULL;
+}
+
+/* ── ipc ─────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Runs `test` on a server for which the test's uid is `principal`. */
+static void as_principal(const char *principal, void (*test)(void))
+{
+	struct aside_harness_options options = { .principal = principal };
+	struct aside_harness *here = NULL;
+
+	assert_int_equal(aside_harness_start(&options, &here, &status), ASIDE_OK);
+	via = aside_harness_channel(here, 0);
+	test();
+	via = NULL;
+	assert_int_equal(aside_harness_stop(here), 0);
+}
+
+static void assert_nobody(void)
+{
+	Aside__V1__GetPageRequest request = ASIDE__V1__GET_PAGE_REQUEST__INIT;
+	Aside__Rpc__V1__CheckRequest check = ASIDE__RPC__V1__CHECK_REQUEST__INIT;
+
+	request.page_id = 1;
+	assert_refused(ASK(Aside__V1__GetPageResponse, aside_v1_page_service_get_page, &request, SERVICE), "CREDENTIALS_MISSING");
+	assert_int_equal(status.code, ASIDE_UNAUTHENTICATED);
+	assert_refused(send_text(JOHNNY, 1, 1, "Hello"), "SCOPE_REQUIRED"); /* nor does saying so make one a person */
+	Aside__Rpc__V1__CheckResponse *health = ASK(Aside__Rpc__V1__CheckResponse, aside_rpc_v1_health_service_check, &check, SERVICE);
+	assert_done(health); /* anyone may ask */
+	aside_free(health);
+}
+
+static void assert_a_person(void)
+{
+	Aside__V1__ListMyThreadsRequest request = ASIDE__V1__LIST_MY_THREADS_REQUEST__INIT;
+	Aside__V1__CreatePageRequest page = ASIDE__V1__CREATE_PAGE_REQUEST__INIT;
+
+	Aside__V1__ListMyThreadsResponse *mine = ASK(Aside__V1__ListMyThreadsResponse,
+			aside_v1_thread_service_list_my_threads, &request, SERVICE);
+	assert_done(mine);
+	aside_free(mine);
+	page.page_id = page.admin_user_id = 1;
+	page.name = (char *)"Mine";
+	assert_refused(ASK(Aside__V1__CreatePageResponse, aside_v1_page_service_create_page, &page, SERVICE), "CALLER_NOT_ALLOWED");
+	assert_refused(send_text(FAN, 1, 1, "Hello"), "SCOPE_REQUIRED"); /* in nobody else's name */
+}
+
+static void a_uid_that_is_not_mapped_is_nobody(void **state)
+{
+	(void)state;
+	as_principal("", assert_nobody);
+}
+
+static void a_uid_may_be_a_person(void **state)
+{
+	(void)state;
+	as_principal("person:42", assert_a_person);
+}
+
 static bool prepare(const char *folder)
 {
 	char keys[256];
@@ -87,6 +191,10 @@ int main(void)
 		cmocka_unit_test(services_with_the_scope_are_let_in),
 		cmocka_unit_test(others_are_told_why_not),
 		cmocka_unit_test(forged_tokens_are_refused),
+		cmocka_unit_test(keys_are_read_again),
+		cmocka_unit_test(a_token_expires_within_a_session),
+		cmocka_unit_test(a_uid_that_is_not_mapped_is_nobody),
+		cmocka_unit_test(a_uid_may_be_a_person),
 	};
 	const struct aside_harness_options options = { .prepare = prepare,
 		.flags = (const char *[]){ "--listen", "tcp://127.0.0.1:0", "--keys", "keys", NULL } };

@@ -19,6 +19,7 @@
 #define KEEPER_TIMEOUT_MS 30000
 #define CONNECT_TIMEOUT_MS 20000
 #define PATH_BYTES 128
+#define EVERY_SCOPE "service:test:page.write,page.read,wall.write,message.read,user.act"
 #define TAIL_LINES 60
 #define LINE_BYTES 1024
 
@@ -33,7 +34,7 @@ struct aside_harness {
 	struct aside_harness_options options;
 	struct server servers[ASIDE_HARNESS_SERVERS_MAX];
 	unsigned n_servers;
-	char folder[64], user[128];
+	char folder[64], user[256];
 	char program[512];
 	char database[512]; /* server 0's own, unless options.database is set */
 	pid_t keeper;
@@ -146,8 +147,10 @@ static enum aside_code start_server(struct aside_harness *harness, unsigned n, s
 	const char *argv[16 + ASIDE_HARNESS_FLAGS_MAX] = { NULL };
 	size_t words = common_flags(harness, n, argv);
 
-	argv[words++] = "--ipc-user";
-	argv[words++] = harness->user;
+	if (harness->user[0] != '\0') {
+		argv[words++] = "--ipc-user";
+		argv[words++] = harness->user;
+	}
 	argv[words++] = "--listen";
 	argv[words++] = server->address;
 	for (size_t i = 0; harness->options.flags != NULL && harness->options.flags[i] != NULL; i++) {
@@ -223,8 +226,10 @@ enum aside_code aside_harness_start(const struct aside_harness_options *options,
 	harness->keep_fd = -1;
 	find_program(harness);
 	harness->n_servers = harness->options.servers != 0 ? harness->options.servers : 1;
-	(void)snprintf(harness->user, sizeof harness->user,
-			"%d=service:test:page.write,page.read,wall.write,message.read,user.act", (int)geteuid());
+	if (harness->options.principal == NULL)
+		harness->options.principal = EVERY_SCOPE;
+	if (harness->options.principal[0] != '\0')
+		(void)snprintf(harness->user, sizeof harness->user, "%d=%s", (int)geteuid(), harness->options.principal);
 	if (harness->n_servers > ASIDE_HARNESS_SERVERS_MAX) {
 		free(harness);
 		return failed(err, "more than ASIDE_HARNESS_SERVERS_MAX servers");

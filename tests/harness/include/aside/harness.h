@@ -41,6 +41,8 @@ struct aside_harness_options {
 	                           * aside_harness_listener() */
 	const char *database;     /* libpq connection string of a database to migrate and use;
 	                           * NULL: $ASIDE_HARNESS_DATABASE, or else the private PostgreSQL */
+	const char *principal;    /* who the test's uid is over ipc, as in --ipc-user: "person:42"; "": nobody;
+	                           * NULL: a service with every scope */
 	/* Puts files that `flags` speak of into the folder, before the first start.  False: gives up.  May be
 	 * NULL. */
 	bool (*prepare)(const char *folder);
