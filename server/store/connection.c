@@ -2,8 +2,11 @@
 #include "connection.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "bind.h"
 #include "sql.h"
@@ -121,14 +124,47 @@ bool connection_lost(const struct connection *connection)
 	return connection->pg == NULL || PQstatus(connection->pg) != CONNECTION_OK;
 }
 
+static int64_t monotonic_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+void connection_stop(struct connection *connection, int64_t deadline_us)
+{
+	uint64_t one = 1;
+
+	atomic_store(&connection->stop_by_us, deadline_us > 0 ? deadline_us : 1);
+	(void)!write(connection->stop_fd, &one, sizeof one);
+}
+
+/* How long to wait, in poll()'s milliseconds. */
+static int patience(int64_t stop_by_us)
+{
+	int64_t left_us = stop_by_us - monotonic_us();
+
+	if (stop_by_us == 0)
+		return -1;
+	return left_us <= 0 ? 0 : left_us / 1000 < INT_MAX ? (int)(left_us / 1000) + 1 : INT_MAX;
+}
+
+/* false: the connection is lost, or was given up. */
 static bool wait_for(struct connection *connection, short events)
 {
-	struct pollfd fd = { .fd = PQsocket(connection->pg), .events = events };
+	struct pollfd fds[] = { { .fd = PQsocket(connection->pg), .events = events },
+		{ .fd = connection->stop_fd, .events = POLLIN } };
+	int rc;
 
-	while (poll(&fd, 1, -1) < 0)
-		if (errno != EINTR)
-			return false;
-	return (fd.revents & POLLIN) == 0 || PQconsumeInput(connection->pg) == 1;
+	do {
+		int64_t stop_by_us = atomic_load(&connection->stop_by_us);
+		rc = poll(fds, stop_by_us == 0 ? 2 : 1, patience(stop_by_us));
+	} while ((rc < 0 && errno == EINTR) || (rc > 0 && fds[0].revents == 0));
+	if (rc > 0)
+		return (fds[0].revents & POLLIN) == 0 || PQconsumeInput(connection->pg) == 1;
+	connection_close(connection);
+	return false;
 }
 
 bool connection_flush(struct connection *connection)

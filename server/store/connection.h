@@ -2,6 +2,7 @@
 #pragma once
 
 #include <libpq-fe.h>
+#include <stdatomic.h>
 
 #include "op.h"
 #include "statement.h"
@@ -10,7 +11,12 @@ struct connection {
 	PGconn *pg;
 	enum lane_kind kind;
 	const char *dsn;
+	int stop_fd;                  /* readable once stop_by_us is set */
+	_Atomic int64_t stop_by_us;   /* monotonic: the connection is given up then; 0: never */
 };
+
+/* Makes whoever waits for the connection give it up at `deadline_us`.  Any thread. */
+void connection_stop(struct connection *connection, int64_t deadline_us);
 
 /* Connects, prepares every statement of the lane's kind and enters pipeline mode; with `check`, holds what
  * PostgreSQL says of their types against their heads.  Blocks. */

@@ -2,7 +2,9 @@
 #include "lane.h"
 
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "batch.h"
 #include "../log.h"
@@ -255,12 +257,12 @@ enum aside_code lane_start(struct lane *lane, enum lane_kind kind, const char *d
 {
 	enum aside_code code;
 
-	*lane = (struct lane){ .connection = { .kind = kind, .dsn = dsn } };
+	*lane = (struct lane){ .connection = { .kind = kind, .dsn = dsn, .stop_fd = eventfd(0, EFD_CLOEXEC) } };
 	lane->tail = &lane->head;
 	pthread_mutex_init(&lane->mutex, NULL);
 	pthread_cond_init(&lane->wake, NULL);
 	lane->batch = calloc(1, sizeof *lane->batch);
-	if (lane->batch == NULL)
+	if (lane->batch == NULL || lane->connection.stop_fd < 0)
 		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
 	code = connection_open(&lane->connection, check, err);
 	if (code != ASIDE_OK)
@@ -280,9 +282,14 @@ void lane_stop(struct lane *lane, int64_t deadline_us)
 		lane->stop_by_us = deadline_us;
 		pthread_cond_signal(&lane->wake);
 		pthread_mutex_unlock(&lane->mutex);
+		connection_stop(&lane->connection, deadline_us);
 		pthread_join(lane->thread, NULL);
+		lane->started = false;
 	}
 	connection_close(&lane->connection);
+	if (lane->connection.stop_fd >= 0)
+		close(lane->connection.stop_fd);
+	lane->connection.stop_fd = -1;
 	if (lane->batch != NULL)
 		bind_fini(&lane->batch->bind);
 	free(lane->batch);

@@ -41,5 +41,5 @@ enum aside_code lane_start(struct lane *lane, enum lane_kind kind, const char *d
 /* See store_submit(). */
 enum aside_code lane_submit(struct lane *lane, struct op *op, struct aside_status *err) MUST_CHECK;
 
-/* Ends when the queue is empty or at the deadline; waits for the thread. */
+/* Ends when the queue is empty or at the deadline; waits for the thread.  May be called again. */
 void lane_stop(struct lane *lane, int64_t deadline_us);

@@ -88,12 +88,17 @@ void store_stats(struct store *store, struct store_stats *ret)
 	}
 }
 
+void store_stop(struct store *store, int64_t deadline_us)
+{
+	for (unsigned i = 0; store != NULL && i < store->n_write + store->n_read; i++)
+		lane_stop(&store->lanes[i], deadline_us);
+}
+
 void store_close(struct store *store, int64_t deadline_us)
 {
 	if (store == NULL)
 		return;
-	for (unsigned i = 0; i < store->n_write + store->n_read; i++)
-		lane_stop(&store->lanes[i], deadline_us);
+	store_stop(store, deadline_us);
 	free(store->database);
 	free(store);
 }

@@ -31,5 +31,9 @@ struct store_stats {
 };
 void store_stats(struct store *store, struct store_stats *ret);
 
-/* Finishes what was submitted (until `deadline_us` on the monotonic clock), stops the lanes, frees. */
+/* Finishes what was submitted, until `deadline_us` on the monotonic clock; what has not ended by then ends as
+ * unknown, with its connection.  Operations submitted afterwards are refused.  NULL is fine. */
+void store_stop(struct store *store, int64_t deadline_us);
+
+/* The same, and frees. */
 void store_close(struct store *store, int64_t deadline_us);
