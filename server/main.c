@@ -74,7 +74,7 @@ static enum aside_code open_database(struct program *program, struct aside_statu
 	if (code != ASIDE_OK)
 		return code;
 	program->dsn = cluster_dsn(program->cluster);
-	return migrate_up(program->dsn, err);
+	return ASIDE_OK;
 }
 
 static enum aside_code submit(void *store, struct op *op, struct aside_status *err)
@@ -107,7 +107,8 @@ static enum aside_code start(struct program *program, struct aside_status *err)
 	const struct config *config = &program->config;
 	struct auth_options auth = { config->keys, config->ipc_user };
 	struct store_options store = { program->dsn, config_number(config->write_lanes), config_number(config->read_lanes) };
-	enum aside_code code = migrate_check(program->dsn, err);
+	/* A database of its own is brought up to date; another one is its owner's to change. */
+	enum aside_code code = program->cluster != NULL ? migrate_up(program->dsn, err) : migrate_check(program->dsn, err);
 	size_t n = 0;
 
 	for (; n < SERVICES_MAX - 2 && service_all[n] != NULL; n++)
@@ -178,8 +179,9 @@ static void stop(struct program *program)
 	unsigned left = program->server != NULL ? server_drain(program->server, deadline) : 0;
 
 	log_info("event=drained calls_left=%u", left);
-	store_close(program->store, deadline);
+	store_stop(program->store, deadline); /* answers what is left; the server may still ask it, in vain */
 	server_close(program->server);
+	store_close(program->store, deadline);
 	auth_close(program->auth);
 	cluster_stop(program->cluster);
 }

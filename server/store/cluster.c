@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -28,6 +29,7 @@ struct cluster {
 	uid_t uid;
 	gid_t gid;
 	pid_t pid;
+	int lock_fd; /* on the folder: one server's at a time */
 };
 
 static enum aside_code failed(const char *what, struct aside_status *err)
@@ -147,6 +149,17 @@ static enum aside_code find_user(struct cluster *cluster, const char *user, stru
 	return ASIDE_OK;
 }
 
+/* Held until this process has ended, however it does. */
+static enum aside_code lock_folder(struct cluster *cluster, const char *home, struct aside_status *err)
+{
+	cluster->lock_fd = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (cluster->lock_fd < 0)
+		return failed(home, err);
+	if (flock(cluster->lock_fd, LOCK_EX | LOCK_NB) != 0)
+		return fail(err, ASIDE_FAILED_PRECONDITION, "DATA_IN_USE", "%s: another aside-server runs there", home);
+	return ASIDE_OK;
+}
+
 static void name_paths(struct cluster *cluster, const char *home)
 {
 	(void)snprintf(cluster->data, PATH_BYTES, "%s/postgres", home);
@@ -164,11 +177,14 @@ enum aside_code cluster_start(const char *data_dir, const char *user, struct clu
 
 	if (cluster == NULL)
 		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+	cluster->lock_fd = -1;
 	code = find_user(cluster, user, err);
 	if (code == ASIDE_OK && mkdir(data_dir, 0755) != 0 && errno != EEXIST)
 		code = failed(data_dir, err);
 	if (code == ASIDE_OK && (home = realpath(data_dir, NULL)) == NULL)
 		code = failed(data_dir, err);
+	if (code == ASIDE_OK)
+		code = lock_folder(cluster, home, err);
 	if (code == ASIDE_OK)
 		name_paths(cluster, home);
 	(void)snprintf(version, sizeof version, "%s/PG_VERSION", cluster->data);
@@ -201,5 +217,7 @@ void cluster_stop(struct cluster *cluster)
 		while (waitpid(cluster->pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
+	if (cluster->lock_fd >= 0)
+		close(cluster->lock_fd);
 	free(cluster);
 }
