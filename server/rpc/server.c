@@ -52,17 +52,29 @@ int64_t clock_realtime_us(void)
 
 /* The sessions one worker touches while it handles what it took. */
 struct visit {
+	struct server *server;
 	struct session *touched[TOUCHED_MAX];
 	size_t n;
+	unsigned ended; /* calls whose replies are queued: they are over once these have left */
 };
 
 static void flush_touched(struct visit *visit)
 {
+	struct server *server = visit->server;
+
 	for (size_t i = 0; i < visit->n; i++) {
 		session_flush(visit->touched[i]);
 		session_release(visit->touched[i]);
 	}
 	visit->n = 0;
+	if (visit->ended == 0)
+		return;
+	pthread_mutex_lock(&server->mutex);
+	server->n_calls -= visit->ended;
+	if (server->n_calls == 0)
+		pthread_cond_broadcast(&server->idle);
+	pthread_mutex_unlock(&server->mutex);
+	visit->ended = 0;
 }
 
 static void touch(struct visit *visit, struct session *session)
@@ -101,9 +113,8 @@ static void end_call(struct server *server, struct visit *visit, struct task *ta
 	pthread_mutex_lock(&server->mutex);
 	server->calls_ended++;
 	server->calls_failed += status->code != ASIDE_OK;
-	if (--server->n_calls == 0)
-		pthread_cond_broadcast(&server->idle);
 	pthread_mutex_unlock(&server->mutex);
+	visit->ended++;
 	session_release(task->session);
 	arena_fini(&task->call.arena);
 	free(task);
@@ -151,13 +162,13 @@ static void continue_call(struct server *server, struct visit *visit, struct tas
 	proceed(server, visit, task, dispatch_end(task, &status), &status);
 }
 
-/* One place under the limit, or the refusal. */
-static enum aside_code admit(struct server *server, struct aside_status *err)
+/* One place under the limit, or the refusal.  What anyone may ask (health) is answered while draining, too. */
+static enum aside_code admit(struct server *server, const struct aside_method *method, struct aside_status *err)
 {
 	enum aside_code code = ASIDE_OK;
 
 	pthread_mutex_lock(&server->mutex);
-	if (server->draining)
+	if (server->draining && (method->callers & ASIDE_CALLER_ANYONE) == 0)
 		code = fail(err, ASIDE_UNAVAILABLE, "DRAINING", "the server is shutting down");
 	else if (server->n_calls >= server->options.calls_max)
 		code = fail(err, ASIDE_RESOURCE_EXHAUSTED, "TOO_MANY_CALLS", "the server has too many calls under way");
@@ -201,7 +212,7 @@ static void start_call(struct server *server, struct visit *visit, struct sessio
 		refuse(visit, session, frame->call_id, &status);
 		return;
 	}
-	if (admit(server, &status) != ASIDE_OK) {
+	if (admit(server, method, &status) != ASIDE_OK) {
 		refuse(visit, session, frame->call_id, &status);
 		return;
 	}
@@ -341,13 +352,13 @@ static void *work(void *arg)
 	struct server *server = arg;
 
 	for (;;) {
-		struct visit visit = { .n = 0 };
+		struct visit visit = { .server = server };
 		struct message *message = NULL;
 		struct task *tasks;
 		pthread_mutex_lock(&server->mutex);
 		while (server->messages == NULL && server->tasks == NULL && !server->stopping)
 			pthread_cond_wait(&server->wake, &server->mutex);
-		if (server->stopping) {
+		if (server->stopping && server->tasks == NULL) {
 			pthread_mutex_unlock(&server->mutex);
 			return NULL;
 		}
