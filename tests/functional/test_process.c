@@ -1,0 +1,292 @@
+/* The server as a program: how it ends, what it refuses to start with, and its migrations. */
+#include "world.h"
+
+#include <libpq-fe.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "aside/rpc/v1/health.stub.h"
+#include "raw.h"
+
+#define CHECK "/aside.rpc.v1.HealthService/Check"
+#define SEND "/aside.v1.MessageService/SendMessage"
+
+/* ── draining ────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Holds the lock that every write to `page` takes first, so that a write stays under way. */
+static PGconn *lock_page(int64_t page)
+{
+	PGconn *pg = PQconnectdb(aside_harness_database(harness));
+	char sql[128];
+
+	(void)snprintf(sql, sizeof sql, "BEGIN; SELECT FROM page_clock WHERE page_id = %lld FOR UPDATE", (long long)page);
+	PGresult *result = PQexec(pg, sql);
+	assert_int_equal(PQresultStatus(result), PGRES_TUPLES_OK);
+	PQclear(result);
+	return pg;
+}
+
+static void wait_for_a_blocked_write(void)
+{
+	while (world_sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'aside-server' AND wait_event_type = 'Lock'") == 0)
+		;
+}
+
+/* Sends a plain call and does not wait. */
+static void begin_send(struct raw *raw, int64_t page)
+{
+	Aside__V1__SendMessageRequest request = ASIDE__V1__SEND_MESSAGE_REQUEST__INIT;
+	struct frame call = { .call_id = 1, .kind = FRAME_CALL, .method = { (const uint8_t *)SEND, strlen(SEND) } };
+	uint8_t payload[256];
+	nng_msg *msg = NULL;
+
+	request.page_id = page;
+	request.client_key = uuid_of(1);
+	request.content = text_content("Hello");
+	call.payload = (struct bytes){ payload, aside__v1__send_message_request__pack(&request, payload) };
+	call.metadata[0] = (struct metadata){ { (const uint8_t *)"act-as-user", 11 }, { (const uint8_t *)"42", 2 } };
+	call.n_metadata = 1;
+	assert_int_equal(nng_msg_alloc(&msg, envelope_frame_size(&call)), 0);
+	(void)envelope_frame_write(&call, nng_msg_body(msg));
+	assert_int_equal(nng_sendmsg(raw->socket, msg, 0), 0);
+}
+
+static uint32_t end_send(struct raw *raw)
+{
+	struct frame reply;
+
+	assert_int_equal(nng_recvmsg(raw->socket, &raw->reply, 0), 0);
+	assert_true(raw_first_frame((struct bytes){ nng_msg_body(raw->reply), nng_msg_len(raw->reply) }, &reply));
+	return reply.code;
+}
+
+static Aside__Rpc__V1__CheckResponse__ServingStatus ask_health(struct raw *raw)
+{
+	struct frame reply;
+
+	assert_true(raw_call(raw, CHECK, (struct bytes){ NULL, 0 }, 0, &reply));
+	assert_int_equal(reply.code, ASIDE_OK);
+	Aside__Rpc__V1__CheckResponse *response = aside__rpc__v1__check_response__unpack(NULL, reply.payload.size, reply.payload.data);
+	assert_non_null(response);
+	Aside__Rpc__V1__CheckResponse__ServingStatus serving = response->status;
+	aside__rpc__v1__check_response__free_unpacked(response, NULL);
+	return serving;
+}
+
+static void what_is_under_way_is_answered_before_the_end(void **state)
+{
+	int64_t page = new_page();
+	PGconn *lock = lock_page(page);
+	struct raw sender, observer;
+	struct frame reply;
+	int ended;
+	(void)state;
+
+	assert_true(raw_open(&sender, aside_harness_address(harness, 0)));
+	assert_true(raw_open(&observer, aside_harness_address(harness, 0)));
+	begin_send(&sender, page);
+	wait_for_a_blocked_write();
+	kill(aside_harness_pid(harness, 0), SIGTERM);
+	while (ask_health(&observer) == ASIDE__RPC__V1__CHECK_RESPONSE__SERVING_STATUS__SERVING_STATUS_SERVING)
+		;
+	/* Nothing new is begun. */
+	assert_true(raw_call(&observer, "/aside.v1.ThreadService/ListMyThreads", (struct bytes){ NULL, 0 }, JOHNNY, &reply));
+	assert_int_equal(reply.code, ASIDE_UNAVAILABLE);
+	PQfinish(lock);
+	assert_int_equal(end_send(&sender), ASIDE_OK);
+	ended = aside_harness_terminate(harness, 0);
+	assert_int_equal(ended, 0);
+	raw_close(&sender);
+	raw_close(&observer);
+	assert_int_equal(aside_harness_restart(harness, 0, &status), ASIDE_OK);
+	assert_int_equal(send_text(JOHNNY, page, 2, "And again"), 2);
+}
+
+static void many_calls_are_answered_before_the_end(void **state)
+{
+	enum { CALLS = 64 };
+	int64_t page = new_page();
+	PGconn *lock = lock_page(page);
+	static struct raw raws[CALLS];
+	(void)state;
+
+	for (size_t i = 0; i < CALLS; i++) {
+		assert_true(raw_open(&raws[i], aside_harness_address(harness, 0)));
+		begin_send(&raws[i], page);
+	}
+	wait_for_a_blocked_write();
+	kill(aside_harness_pid(harness, 0), SIGTERM);
+	PQfinish(lock);
+	for (size_t i = 0; i < CALLS; i++) {
+		uint32_t code = end_send(&raws[i]);
+		if (code != ASIDE_OK)
+			assert_int_equal(code, ASIDE_UNAVAILABLE); /* it came too late, and was told */
+	}
+	assert_int_equal(aside_harness_terminate(harness, 0), 0);
+	for (size_t i = 0; i < CALLS; i++)
+		raw_close(&raws[i]);
+	assert_int_equal(aside_harness_restart(harness, 0, &status), ASIDE_OK);
+}
+
+/* A call that does not end holds the server up to --drain-timeout, and no longer. */
+static void an_endless_call_does_not_hold_the_end_up(void **state)
+{
+	int64_t page = new_page();
+	PGconn *lock = lock_page(page);
+	struct timespec before, after;
+	struct raw sender;
+	(void)state;
+
+	assert_true(raw_open(&sender, aside_harness_address(harness, 1)));
+	begin_send(&sender, page);
+	wait_for_a_blocked_write();
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	assert_int_equal(aside_harness_terminate(harness, 1), 0);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	assert_in_range(after.tv_sec - before.tv_sec, 1, 20);
+	PQfinish(lock);
+	raw_close(&sender);
+	assert_int_equal(aside_harness_restart(harness, 1, &status), ASIDE_OK);
+}
+
+/* ── the program ─────────────────────────────────────────────────────────────────────────────────── */
+
+/* Runs the server with `arguments` to its end: its exit status, and what it said on both outputs. */
+static int run(char *ret_said, size_t size, const char *fmt, ...) ASIDE_PRINTF(3, 4);
+static int run(char *ret_said, size_t size, const char *fmt, ...)
+{
+	char command[1024];
+	va_list ap;
+	size_t used = (size_t)snprintf(command, sizeof command, "exec %s ", getenv("ASIDE_SERVER_PROGRAM"));
+
+	va_start(ap, fmt);
+	used += (size_t)vsnprintf(command + used, sizeof command - used, fmt, ap);
+	va_end(ap);
+	(void)snprintf(command + used, sizeof command - used, " 2>&1 </dev/null");
+	FILE *out = popen(command, "re");
+	assert_non_null(out);
+	ret_said[fread(ret_said, 1, size - 1, out)] = '\0';
+	int ended = pclose(out);
+	return WIFEXITED(ended) ? WEXITSTATUS(ended) : 128 + WTERMSIG(ended);
+}
+
+static void assert_said(const char *said, const char *words)
+{
+	if (strstr(said, words) == NULL)
+		fail_msg("expected \"%s\" in: %s", words, said);
+}
+
+static void a_data_folder_is_one_servers(void **state)
+{
+	char said[4096];
+	(void)state;
+
+	assert_int_equal(run(said, sizeof said, "--data %s/data-0", aside_harness_folder(harness)), 1);
+	assert_said(said, "data-0");
+	assert_said(said, "another aside-server");
+	assert_done(send_text(JOHNNY, new_page(), 1, "Hello")); /* the first one has not noticed */
+}
+
+static void wrong_settings_are_named(void **state)
+{
+	static const struct {
+		const char *arguments, *words;
+	} wrong[] = {
+		{ "--colour red", "--colour" },
+		{ "--listen", "--listen" },
+		{ "--workers many", "--workers" },
+		{ "--log-level loud", "--log-level" },
+		{ "--listen tcp://127.0.0.1:0", "--keys" },
+		{ "dance", "usage" },
+		{ "migrate", "usage" },
+	};
+	char said[8192];
+	(void)state;
+
+	for (size_t i = 0; i < N_OF(wrong); i++) {
+		assert_int_equal(run(said, sizeof said, "--data %s/none %s", aside_harness_folder(harness), wrong[i].arguments), 2);
+		assert_said(said, wrong[i].words);
+	}
+}
+
+static void settings_can_be_looked_at(void **state)
+{
+	char said[8192];
+	(void)state;
+
+	assert_int_equal(run(said, sizeof said, "--listen tcp://127.0.0.1:0 --keys /keys --database password=secret --check-config"), 0);
+	assert_said(said, "listen=tcp://127.0.0.1:0\n");
+	assert_said(said, "keys=/keys\n");
+	assert_null(strstr(said, "secret"));
+	assert_int_equal(run(said, sizeof said, "--version"), 0);
+	assert_said(said, "aside-server ");
+	assert_int_equal(run(said, sizeof said, "--help"), 0);
+	assert_said(said, "--drain-timeout");
+}
+
+/* ── migrations ──────────────────────────────────────────────────────────────────────────────────── */
+
+static void migrations_go_up_and_down(void **state)
+{
+	char said[8192], dsn[512];
+	int64_t n;
+	(void)state;
+
+	world_sql("CREATE DATABASE migrations");
+	(void)snprintf(dsn, sizeof dsn, "'host=%s/data-0/socket user=aside dbname=migrations'", aside_harness_folder(harness));
+	assert_int_equal(run(said, sizeof said, "--database %s migrate status", dsn), 0);
+	assert_said(said, "0001");
+	assert_said(said, "pending");
+	assert_null(strstr(said, "applied"));
+	assert_int_equal(run(said, sizeof said, "--database %s --data %s/none", dsn, aside_harness_folder(harness)), 1);
+	assert_said(said, "migrate up");
+	assert_int_equal(run(said, sizeof said, "--database %s migrate up", dsn), 0);
+	assert_int_equal(run(said, sizeof said, "--database %s migrate up", dsn), 0);
+	assert_int_equal(run(said, sizeof said, "--database %s migrate status", dsn), 0);
+	assert_null(strstr(said, "pending"));
+	n = world_sql("SELECT count(*) FROM aside_migration");
+	for (int64_t i = 0; i < n; i++)
+		assert_int_equal(run(said, sizeof said, "--database %s migrate down", dsn), 0);
+	assert_int_equal(run(said, sizeof said, "--database %s migrate status", dsn), 0);
+	assert_null(strstr(said, "applied"));
+	assert_int_equal(run(said, sizeof said, "--database %s migrate sideways", dsn), 1);
+	assert_said(said, "sideways");
+}
+
+static void a_changed_migration_is_refused(void **state)
+{
+	char said[8192];
+	(void)state;
+
+	world_sql("UPDATE aside_migration SET sha256 = reverse(sha256) WHERE version = 1");
+	assert_int_equal(run(said, sizeof said, "--database '%s' migrate up", aside_harness_database(harness)), 1);
+	assert_said(said, "migration 1 was applied with other content");
+	assert_int_equal(run(said, sizeof said, "--database '%s' --data %s/none", aside_harness_database(harness), aside_harness_folder(harness)), 1);
+	assert_said(said, "migration 1 was applied with other content");
+	world_sql("UPDATE aside_migration SET sha256 = reverse(sha256) WHERE version = 1");
+	world_sql("INSERT INTO aside_migration (version, name, sha256) VALUES (9999, 'future', '')");
+	assert_int_equal(run(said, sizeof said, "--database '%s' migrate up", aside_harness_database(harness)), 1);
+	assert_said(said, "newer server");
+	world_sql("DELETE FROM aside_migration WHERE version = 9999");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_under_way_is_answered_before_the_end),
+		cmocka_unit_test(many_calls_are_answered_before_the_end),
+		cmocka_unit_test(an_endless_call_does_not_hold_the_end_up),
+		cmocka_unit_test(a_data_folder_is_one_servers),
+		cmocka_unit_test(wrong_settings_are_named),
+		cmocka_unit_test(settings_can_be_looked_at),
+		cmocka_unit_test(migrations_go_up_and_down),
+		cmocka_unit_test(a_changed_migration_is_refused),
+	};
+	const struct aside_harness_options options = { .servers = 2,
+		.flags = (const char *[]){ "--drain-timeout", "3", NULL } };
+
+	return WORLD_RUN("process", tests, &options);
+}
