@@ -12,6 +12,7 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,10 +23,11 @@
 #define BINARIES "/usr/lib/postgresql/15/bin/"
 #define START_TRIES 600 /* 50 ms apart */
 #define PATH_BYTES 512
+#define HOME_BYTES_MAX (sizeof ((struct sockaddr_un *)NULL)->sun_path - sizeof "/socket/.s.PGSQL.5432")
 
 struct cluster {
 	char data[PATH_BYTES], socket[PATH_BYTES], log[PATH_BYTES];
-	char dsn[PATH_BYTES + 64];
+	char dsn[2 * PATH_BYTES + 64];
 	uid_t uid;
 	gid_t gid;
 	pid_t pid;
@@ -54,6 +56,7 @@ static void run_child(const struct cluster *cluster, char *const argv[])
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)setsid(); /* a terminal's Ctrl-C is for the server, which stops PostgreSQL last */
 	if (log >= 0 && geteuid() == 0 && fchown(log, cluster->uid, cluster->gid) != 0)
 		_exit(126);
 	if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setgid(cluster->gid) != 0 || setuid(cluster->uid) != 0))
@@ -160,12 +163,30 @@ static enum aside_code lock_folder(struct cluster *cluster, const char *home, st
 	return ASIDE_OK;
 }
 
-static void name_paths(struct cluster *cluster, const char *home)
+/* "host='/a folder' …": in quotes, and those of the path escaped. */
+static void make_dsn(struct cluster *cluster)
 {
+	char quoted[2 * PATH_BYTES], *end = quoted;
+
+	for (const char *at = cluster->socket; *at != '\0'; at++) {
+		if (*at == '\'' || *at == '\\')
+			*end++ = '\\';
+		*end++ = *at;
+	}
+	*end = '\0';
+	(void)snprintf(cluster->dsn, sizeof cluster->dsn, "host='%s' user=aside dbname=postgres", quoted);
+}
+
+static enum aside_code name_paths(struct cluster *cluster, const char *home, struct aside_status *err)
+{
+	if (strlen(home) > HOME_BYTES_MAX)
+		return fail(err, ASIDE_FAILED_PRECONDITION, "CLUSTER_FAILED",
+				"%s: too long for PostgreSQL's socket: at most %zu bytes", home, HOME_BYTES_MAX);
 	(void)snprintf(cluster->data, PATH_BYTES, "%s/postgres", home);
 	(void)snprintf(cluster->socket, PATH_BYTES, "%s/socket", home);
 	(void)snprintf(cluster->log, PATH_BYTES, "%s/postgres.log", home);
-	(void)snprintf(cluster->dsn, sizeof cluster->dsn, "host=%s user=aside dbname=postgres", cluster->socket);
+	make_dsn(cluster);
+	return ASIDE_OK;
 }
 
 enum aside_code cluster_start(const char *data_dir, const char *user, struct cluster **ret, struct aside_status *err)
@@ -186,7 +207,7 @@ enum aside_code cluster_start(const char *data_dir, const char *user, struct clu
 	if (code == ASIDE_OK)
 		code = lock_folder(cluster, home, err);
 	if (code == ASIDE_OK)
-		name_paths(cluster, home);
+		code = name_paths(cluster, home, err);
 	(void)snprintf(version, sizeof version, "%s/PG_VERSION", cluster->data);
 	if (code == ASIDE_OK)
 		code = make_dir(cluster, cluster->data, 0700, err);
