@@ -77,6 +77,7 @@ static enum aside_code lay_out(struct call *call, const Aside__V1__Content *in, 
 	char *items;
 
 	ret->items = "";
+	ret->has_uploads = false;
 	if (in->n_attachments == 0)
 		return ASIDE_OK;
 	for (size_t i = 0; i < in->n_attachments; i++)
@@ -85,8 +86,10 @@ static enum aside_code lay_out(struct call *call, const Aside__V1__Content *in, 
 	items = call_alloc(call, size);
 	if (items == NULL)
 		return call_full(err);
-	for (size_t i = 0; i < in->n_attachments; i++)
+	for (size_t i = 0; i < in->n_attachments; i++) {
 		used += put_item(items + used, in->attachments[i], i == 0);
+		ret->has_uploads |= in->attachments[i]->content_case == ASIDE__V1__ATTACHMENT__CONTENT_ATTACHMENT_ID;
+	}
 	memcpy(items + used, "]", 2);
 	ret->items = items;
 	return ASIDE_OK;

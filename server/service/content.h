@@ -12,6 +12,7 @@ struct content {
 	const char *text;
 	int64_t chars;
 	const char *items; /* JSON array of {"a": uuid} and {"l": url}; "" without attachments; in the arena */
+	bool has_uploads;  /* whether an {"a": …} is among them */
 	int64_t hash;      /* of all that makes two sends the same (P10) */
 };
 

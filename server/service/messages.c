@@ -22,6 +22,15 @@ static Aside__V1__Receipt *make_receipt(struct call *call, int64_t page_id, int6
 	return receipt;
 }
 
+/* `attaching_id`, which keeps two operations with the same uploads apart. */
+static void op_attaching(struct op *op, const struct call *call, const struct content *content)
+{
+	if (content->has_uploads)
+		op_int(op, call->principal.user_id);
+	else
+		op_null(op);
+}
+
 /* ── SendMessage ─────────────────────────────────────────────────────────────────────────────────── */
 
 static enum aside_code send_message(struct call *call, const void *request, struct aside_status *err)
@@ -45,6 +54,7 @@ static enum aside_code send_message(struct call *call, const void *request, stru
 	op_text(op, content.text);
 	op_int(op, content.chars);
 	op_text(op, content.items);
+	op_attaching(op, call, &content);
 	op_int(op, call->now_us);
 	call->op = op;
 	return ASIDE_OK;
@@ -90,6 +100,7 @@ static enum aside_code page_write(struct call *call, int64_t page_id, int64_t us
 	op_text(op, content->text);
 	op_int(op, content->chars);
 	op_text(op, content->items);
+	op_attaching(op, call, content);
 	op_int(op, call->now_us);
 	call->op = op;
 	return ASIDE_OK;

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "aside/v1/pages.pb-c.h"
 #include "aside/v1/pages.rpc.h"
@@ -12,6 +13,7 @@
 #define YEAR_SECONDS 31536000
 #define REASON_CHARS_MAX 500
 #define MASK_PATHS_MAX 32
+#define CHANGE_ID_BYTES 16
 
 /* The fields of PageSettings, in the order of the statements' columns, with their limits. */
 enum setting {
@@ -197,11 +199,15 @@ static enum aside_code update_settings_begin(
 		return code;
 
 	const char *changed_fields = mask_text(call, bits);
+	uint8_t *change_id = call_alloc(call, CHANGE_ID_BYTES); /* the store may have to send the statement again */
 	struct op *op = op_new(&call->arena, &sql_update_page_settings, in->page_id);
-	if (op == NULL || changed_fields == NULL)
+	if (op == NULL || changed_fields == NULL || change_id == NULL)
 		return call_full(err);
+	if (getrandom(change_id, CHANGE_ID_BYTES, 0) != CHANGE_ID_BYTES)
+		return fail(err, ASIDE_INTERNAL, "INTERNAL", "no random bytes");
 	op_int(op, in->page_id);
 	op_caller(op, call, ROLE_ADMIN);
+	op_bytes(op, (struct bytes){ change_id, CHANGE_ID_BYTES });
 	op_int(op, in->expected_version);
 	for (unsigned which = 0; which < SETTINGS; which++) {
 		if (!(bits & 1u << which))

@@ -8,36 +8,12 @@
 
 #include "result.h"
 
-static bool same_execution(const struct op *a, const struct op *b)
-{
-	return a->statement->form == FORM_SET && a->statement == b->statement;
-}
-
-void batch_sort(struct batch *batch)
-{
-	struct op *sorted[LANE_BATCH_MAX] = { NULL };
-	bool taken[LANE_BATCH_MAX] = { false };
-	size_t n = 0;
-
-	for (size_t i = 0; i < batch->n; i++) {
-		if (taken[i])
-			continue;
-		sorted[n++] = batch->ops[i];
-		for (size_t k = i + 1; k < batch->n; k++)
-			if (!taken[k] && same_execution(batch->ops[i], batch->ops[k])) {
-				taken[k] = true;
-				sorted[n++] = batch->ops[k];
-			}
-	}
-	memcpy(batch->ops, sorted, n * sizeof *sorted);
-}
-
 /* How many operations from `ops` on make one execution. */
 static size_t execution_size(struct op *const *ops, size_t n)
 {
 	size_t size = 1;
 
-	while (size < n && same_execution(ops[0], ops[size]))
+	while (size < n && ops[size]->execution == ops[0]->execution)
 		size++;
 	return size;
 }

@@ -4,6 +4,7 @@
 #include "bind.h"
 #include "connection.h"
 #include "lane.h"
+#include "order.h"
 
 /* How a trip to the database ended. */
 enum batch_end {
@@ -13,15 +14,13 @@ enum batch_end {
 };
 
 struct batch {
-	struct op *ops[LANE_BATCH_MAX]; /* those of one set statement side by side */
+	struct op *ops[LANE_BATCH_MAX]; /* those of one execution side by side */
 	size_t n;
 	char sqlstate[6];
 	char message[160]; /* for the log */
 	struct bind bind;
+	struct order order;
 };
 
-/* Puts the operations of a set statement side by side, keeping their order. */
-void batch_sort(struct batch *batch);
-
-/* Executes operations [first, first + n).  On BATCH_DONE each has its result; otherwise none has. */
+/* Executes operations [first, first + n), which have their executions (order.h).  On BATCH_DONE each has its result; otherwise none has. */
 enum batch_end batch_run(struct batch *batch, struct connection *connection, size_t first, size_t n);

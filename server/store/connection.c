@@ -13,7 +13,16 @@
 
 #define CONNECT_TIMEOUT_S "5"
 
-const char sql_lock_pages[] = "SELECT page_id FROM page_clock WHERE page_id = ANY($1) ORDER BY page_id FOR UPDATE";
+/* First in every batch: the statements after it see what the pages' last writers have committed.  A page that is made
+ * between this and a statement is seen unlocked; the statement's numbers then clash with those of another writer, an
+ * error of class 23, and the batch is sent again.  Ascending, so that two servers never wait for each other. */
+static const char lock_pages[] = "SELECT page_id FROM page WHERE page_id = ANY($1) ORDER BY page_id FOR UPDATE";
+
+/* A lane's plans are made once, perhaps on empty tables: they are to be right for large ones, and that is an index for
+ * every row looked up, whatever the statistics say. */
+static const char plan_settings[] =
+		"SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off;"
+		" SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 
 static enum aside_code broken(const struct connection *connection, const char *what, struct aside_status *err)
 {
@@ -85,7 +94,7 @@ static enum aside_code prepare_all(struct connection *connection, bool check, st
 		if ((*s)->lane == connection->kind)
 			code = prepare(connection, *s, check, err);
 	if (code == ASIDE_OK && connection->kind == LANE_WRITE)
-		PQclear(PQprepare(connection->pg, "lock_pages", sql_lock_pages, 1, &numbers));
+		PQclear(PQprepare(connection->pg, "lock_pages", lock_pages, 1, &numbers));
 	return code;
 }
 
@@ -101,7 +110,7 @@ enum aside_code connection_open(struct connection *connection, bool check, struc
 	connection->pg = PQconnectdbParams(keys, values, 1);
 	if (PQstatus(connection->pg) != CONNECTION_OK)
 		code = broken(connection, "cannot connect to the database", err);
-	else if (!command(connection, "SET synchronous_commit = on") ||
+	else if (!command(connection, "SET synchronous_commit = on") || !command(connection, plan_settings) ||
 			(connection->kind == LANE_READ && !command(connection, "SET default_transaction_read_only = on")))
 		code = broken(connection, "cannot set up the session", err);
 	else

@@ -10,10 +10,12 @@ import hashlib
 import pathlib
 import re
 import sys
+import zlib
 
 TYPES = {t: 'VALUE_' + t.upper() for t in ('int8', 'int4', 'int2', 'bool', 'text', 'bytea', 'uuid', 'timestamptz')}
 
 PARAMS_MAX = 24  # OP_PARAMS_MAX
+APART_MAX = 4  # STATEMENT_APART_MAX
 
 
 def refuse(path, why):
@@ -30,16 +32,17 @@ def head_of(path, text):
     for line in text.splitlines():
         if not line.startswith('--'):
             break
-        match = re.match(r'-- (lane|form|params|columns):\s*(.*)$', line)
+        match = re.match(r'-- (lane|form|thread|apart|params|columns):\s*(.*)$', line)
         if match:
             key = match[1]
             if key in head:
                 refuse(path, f'its head has "-- {key}:" twice')
-            head[key] = re.sub(r'\s+\(.*\)$', '', match[2])
+            head[key] = match[2]
         elif key and re.match(r'--\s{2,}\S', line):
             head[key] += ' ' + line[2:].strip()
         else:
             key = None
+    head = {key: re.sub(r'\s*\([^()]*\)', '', value) for key, value in head.items()}
     for key in ('lane', 'form', 'params', 'columns'):
         if key not in head:
             refuse(path, f'its head has no "-- {key}:"')
@@ -60,13 +63,32 @@ def values(path, text):
     return found
 
 
+def position(path, params, name):
+    names = [n for n, _ in params]
+    if name not in names:
+        refuse(path, f'"{name}" is none of its params')
+    return names.index(name)
+
+
+def order(path, head, params):
+    """What order.c goes by: the param that names the thread, and those in which operations must differ."""
+    if head['form'] != 'set' and ('thread' in head or 'apart' in head):
+        refuse(path, 'only a set has "-- thread:" or "-- apart:"')
+    thread = position(path, params, head['thread']) if 'thread' in head else -1
+    apart = [name.strip() for name in head.get('apart', '').split(',') if name.strip()]
+    if len(apart) > APART_MAX:
+        refuse(path, f'more than {APART_MAX} in "-- apart:"')
+    kinds = ', '.join(f'{{ {position(path, params, name)}, {zlib.crc32(name.encode())}u }}' for name in apart)
+    return f'\t.thread = {thread},\n\t.apart = {{ {kinds or "{ 0 }"} }},\n\t.n_apart = {len(apart)},\n'
+
+
 def statement(path, index):
     text = path.read_text()
     name, head = path.stem, head_of(path, path.read_text())
     if head['lane'] not in ('read', 'write') or head['form'] not in ('set', 'single'):
         refuse(path, 'lane is read or write, form is set or single')
     body = '\n'.join(l for l in text.splitlines() if not l.startswith('--')).strip().rstrip(';')
-    out = []
+    out, params = [], values(path, head['params'])
     for what in ('params', 'columns'):
         rows = values(path, head[what])
         if rows:
@@ -77,7 +99,7 @@ def statement(path, index):
                f'\t.lane = LANE_{head["lane"].upper()},\n\t.form = FORM_{head["form"].upper()},\n'
                f'\t.params = {head["params"][0]},\n\t.n_params = {head["params"][1]},\n'
                f'\t.columns = {head["columns"][0]},\n\t.n_columns = {head["columns"][1]},\n'
-               f'\t.index = {index},\n}};\n')
+               + order(path, head, params) + f'\t.index = {index},\n}};\n')
     return '\n'.join(out)
 
 

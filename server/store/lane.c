@@ -184,7 +184,8 @@ static void execute_halves(struct lane *lane, struct batch *batch, size_t first,
 
 static void aborted(struct lane *lane, struct batch *batch, size_t first, size_t n, unsigned attempt, bool unsettled)
 {
-	bool transient = memcmp(batch->sqlstate, "40", 2) == 0 && attempt < ABORT_RETRIES_MAX;
+	bool transient = (memcmp(batch->sqlstate, "40", 2) == 0 && attempt < ABORT_RETRIES_MAX) ||
+			(memcmp(batch->sqlstate, "23", 2) == 0 && attempt == 0); /* a page's birth: see connection.c */
 
 	if (transient) {
 		execute(lane, batch, first, n, attempt + 1, unsettled);
@@ -239,13 +240,24 @@ static void execute(struct lane *lane, struct batch *batch, size_t first, size_t
 		aborted(lane, batch, first, n, attempt, unsettled);
 }
 
+/* Reads need no order: each is an execution of its own. */
+static void set_order(struct lane *lane)
+{
+	struct batch *batch = lane->batch;
+
+	if (lane->connection.kind == LANE_WRITE)
+		order_set(&batch->order, batch->ops, batch->n);
+	for (size_t i = 0; i < batch->n && lane->connection.kind == LANE_READ; i++)
+		batch->ops[i]->execution = (unsigned)i;
+}
+
 static void *run(void *arg)
 {
 	struct lane *lane = arg;
 
 	while (take(lane, lane->batch)) {
 		drop_expired(lane->batch);
-		batch_sort(lane->batch);
+		set_order(lane);
 		if (lane->batch->n > 0)
 			execute(lane, lane->batch, 0, lane->batch->n, 0, false);
 	}

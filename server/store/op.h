@@ -5,14 +5,18 @@
  *
  *     -- A person's message to a page.  P1, P3, P5, P8, P10, P11, P12, P13.
  *     -- lane: write            (write: under the page's lock, in its lane; read: any read lane)
- *     -- form: set              (set: one execution for all operations of a batch, parameters as arrays,
+ *     -- form: set              (set: one execution for many operations of a batch, parameters as arrays,
  *     --                         first column `ord`, from 1; single: one execution each)
+ *     -- thread: user_id        (of a set: touches only the page's thread with this person; without it, or
+ *     --                         where it is NULL: the whole page)
+ *     -- apart: client_key, ... (of a set: an execution never has two operations of a page that agree in one
+ *     --                         of these; NULL agrees with nothing)
  *     -- params: page_id int8, user_id int8, client_key uuid, body text, ...
  *     -- columns: reason text, seq int4, ...
  *
  * The build turns heads into tables (sql.h); at start every statement is prepared and what PostgreSQL
  * says of its parameters and columns is held against its head.  Refusals are rows: a write statement's
- * first column (after `ord`) is `reason`, NULL for success. */
+ * first column (after `ord`) is `reason`, NULL for success.  No rows: there is no such page. */
 #pragma once
 
 #include <stdbool.h>
@@ -55,6 +59,7 @@ struct op {
 	struct op_result *result;
 	unsigned first_row, n_rows; /* this operation's rows in it */
 	struct op *next;            /* the lane's */
+	unsigned execution;         /* which of its batch: see order.h */
 };
 
 /* A new operation in `arena`; NULL when it is full.  Parameters follow in the order of the head. */

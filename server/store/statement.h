@@ -2,6 +2,9 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
+
+#define STATEMENT_APART_MAX 4
 
 enum lane_kind {
 	LANE_READ,
@@ -38,5 +41,12 @@ struct statement {
 	size_t n_params;
 	const struct value_def *columns; /* without `ord` */
 	size_t n_columns;
+	/* Which operations may share an execution of a set: see order.h. */
+	int thread; /* the parameter that names the page's thread with this person; -1: the whole page is touched */
+	struct {
+		int param;
+		uint32_t kind; /* the same name has the same in every statement */
+	} apart[STATEMENT_APART_MAX];
+	size_t n_apart;
 	size_t index; /* in sql_statements[] */
 };

@@ -196,10 +196,10 @@ def send(build, folder):
     say('filling 200,000 threads of 1,000 pages')
     with Messages(build, folder, 1000, 200, 1) as bench:
         bench.compare('send_spread', 'send', 'send.sql', 256)
-        wal, sent = bench.sql('SELECT wal_bytes FROM pg_stat_wal'), bench.sql('SELECT sum(last_event) FROM page_clock')
+        wal, sent = bench.sql('SELECT wal_bytes FROM pg_stat_wal'), bench.sql('SELECT sum(last_event) FROM page')
         bench.run_ours('send', 256)
         fact('send_wal', (bench.sql('SELECT wal_bytes FROM pg_stat_wal') - wal) /
-             (bench.sql('SELECT sum(last_event) FROM page_clock') - sent), 'bytes/message')
+             (bench.sql('SELECT sum(last_event) FROM page') - sent), 'bytes/message')
         bench.compare('send_p50', 'send', 'send.sql', 1, clients=1, key='p50', unit='µs; of pgbench the mean')
 
 

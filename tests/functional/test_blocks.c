@@ -112,7 +112,8 @@ static void a_block_works_before_there_is_a_thread(void **state)
 	assert_done(record_entry(page, 1, FAN, world_now_us()));
 	assert_done(set_block(FAN, page, FAN, PERSON, true));
 	assert_refused(private_reply(MODERATOR, page, 1, 1), "BLOCKED");
-	assert_int_equal(world_sql("SELECT count(*) FROM thread WHERE page_id = %lld", (long long)page), 0);
+	assert_refused(get_thread(JOHNNY, page, JOHNNY), "THREAD_NOT_FOUND");
+	assert_refused(get_thread(MODERATOR, page, FAN), "THREAD_NOT_FOUND");
 }
 
 static void staff_who_answer_may_block(void **state)

@@ -22,7 +22,7 @@ static PGconn *lock_page(int64_t page)
 	PGconn *pg = PQconnectdb(aside_harness_database(harness));
 	char sql[128];
 
-	(void)snprintf(sql, sizeof sql, "BEGIN; SELECT FROM page_clock WHERE page_id = %lld FOR UPDATE", (long long)page);
+	(void)snprintf(sql, sizeof sql, "BEGIN; SELECT FROM page WHERE page_id = %lld FOR UPDATE", (long long)page);
 	PGresult *result = PQexec(pg, sql);
 	assert_int_equal(PQresultStatus(result), PGRES_TUPLES_OK);
 	PQclear(result);

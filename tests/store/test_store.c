@@ -94,6 +94,7 @@ static struct op *send_message(struct arena *arena, int64_t user_id, struct byte
 	op_text(op, "Good morning");
 	op_int(op, 12);
 	op_text(op, "");
+	op_null(op);
 	op_int(op, NOW_US);
 	return op;
 }
@@ -141,7 +142,7 @@ static void batches_are_committed(void **state)
 		op_release(ops[i]);
 	}
 	assert_int_equal(query_number(fixture, "SELECT count(*) FROM message WHERE user_id < 200"), N);
-	assert_int_equal(query_number(fixture, "SELECT last_event FROM page_clock WHERE page_id = 7"), N);
+	assert_int_equal(query_number(fixture, "SELECT last_event FROM page WHERE page_id = 7"), N);
 	arena_fini(&arena);
 }
 
@@ -195,7 +196,7 @@ static void a_killed_backend_costs_nothing(void **state)
 		op_release(ops[i]);
 	}
 	assert_int_equal(query_number(fixture, "SELECT count(*) FROM message WHERE user_id = 400"), N);
-	assert_int_equal(query_number(fixture, "SELECT last_event - (SELECT count(*) FROM message) FROM page_clock"), 0);
+	assert_int_equal(query_number(fixture, "SELECT last_event - (SELECT count(*) FROM message) FROM page"), 0);
 	free(ops);
 	arena_fini(&arena);
 }

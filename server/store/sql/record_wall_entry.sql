@@ -11,8 +11,8 @@ WITH known AS (
 	WHERE page_id = $1 AND NOT EXISTS (SELECT FROM known)
 	RETURNING page_id
 ), tick AS (
-	UPDATE page_clock SET last_event = last_event + 1 FROM fresh
-	WHERE page_clock.page_id = $1 RETURNING last_event
+	UPDATE page SET last_event = last_event + 1 FROM fresh
+	WHERE page.page_id = $1 RETURNING last_event
 ), event AS (
 	INSERT INTO page_event (page_id, event_number, kind, user_id, at)
 	SELECT $1, last_event, 5, $4, $8 FROM tick

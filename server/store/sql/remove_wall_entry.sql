@@ -10,7 +10,7 @@ WITH known AS (
 	WHERE page_id = $1 AND entry_id = $2 AND removed_at IS NULL
 	RETURNING author_user_id
 ), tick AS (
-	UPDATE page_clock SET last_event = last_event + 1 FROM gone
+	UPDATE page SET last_event = last_event + 1 FROM gone
 	WHERE page_id = $1 RETURNING last_event, author_user_id
 ), event AS (
 	INSERT INTO page_event (page_id, event_number, kind, user_id, at)

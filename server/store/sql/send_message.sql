@@ -1,73 +1,66 @@
 -- Persons' messages to pages.  P1, P3, P5, P8, P10, P11, P12, P13.
 -- lane: write
 -- form: set
+-- thread: user_id
+-- apart: client_key, attaching_id
 -- params: page_id int8, user_id int8, client_key uuid, content_hash int8, body text, chars int4, items text,
---   now_at timestamptz
+--   attaching_id int8 (the sender where there are uploads among the items), now_at timestamptz
 -- columns: reason text, seq int4, sent_at timestamptz, settings_version int4, repeated bool, max_text_chars int4
-WITH input AS MATERIALIZED (
-	SELECT i.*, row_number() OVER (PARTITION BY page_id, user_id, client_key, content_hash ORDER BY ord) = 1 AS is_first
-	FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) WITH ORDINALITY
-		AS i(page_id, user_id, client_key, content_hash, body, chars, items, now_at, ord)
-), known AS MATERIALIZED ( -- P10: sent before, whatever the rules say now
-	SELECT i.ord, m.seq, m.sent_at, m.settings_version, m.content_hash
-	FROM input i JOIN message m ON m.page_id = i.page_id AND m.sender_id = i.user_id AND m.client_key = i.client_key
-), judged AS MATERIALIZED (
-	SELECT i.*, p.settings_version, p.max_text_chars, coalesce(person_may_write(i.page_id, i.user_id), CASE
-		WHEN i.chars > p.max_text_chars THEN 'TEXT_TOO_LONG'
-		WHEN i.items <> '' THEN attachments_fault(i.page_id, i.user_id, 1::smallint, i.items) END) AS reason
-	FROM input i LEFT JOIN page p ON p.page_id = i.page_id
-	WHERE i.is_first AND i.ord NOT IN (SELECT ord FROM known)
-), clash AS MATERIALIZED ( -- one attachment in two messages of this batch: the first has it
-	SELECT j.ord FROM (
-		SELECT j.ord, row_number() OVER (PARTITION BY j.page_id, e->>'a' ORDER BY j.ord) AS use
-		FROM judged j CROSS JOIN LATERAL jsonb_array_elements(j.items::jsonb) e
-		WHERE j.items <> '' AND j.reason IS NULL AND e ? 'a') j
-	WHERE use > 1
-), fit AS ( -- a key is its first fit content's: one that was refused has not used it
-	SELECT j.*, row_number() OVER (PARTITION BY page_id, user_id, client_key ORDER BY ord) = 1 AS has_key
-	FROM judged j WHERE (reason IS NULL) IS TRUE AND ord NOT IN (SELECT ord FROM clash)
-), accepted AS MATERIALIZED (
-	SELECT f.*, row_number() OVER (PARTITION BY page_id, user_id ORDER BY ord)::int AS in_thread,
-		count(*) OVER (PARTITION BY page_id, user_id)::int AS of_thread,
-		row_number() OVER (PARTITION BY page_id ORDER BY ord) AS on_page
-	FROM fit f WHERE has_key
-), clock AS (
-	UPDATE page_clock c SET last_event = c.last_event + a.n
-	FROM (SELECT page_id, count(*) AS n FROM accepted GROUP BY page_id) a
-	WHERE c.page_id = a.page_id
-	RETURNING c.page_id, c.last_event - a.n AS base
+WITH judged AS MATERIALIZED (
+	SELECT i.*, p.last_event AS page_event, p.settings_version, p.max_text_chars, t.last_seq, t.person_count,
+		k.seq AS known_seq, k.sent_at AS known_at, k.settings_version AS known_version, CASE
+			WHEN k.content_hash = i.content_hash THEN NULL -- P10: sent before, whatever the rules say now
+			WHEN k.content_hash <> i.content_hash THEN 'KEY_REUSED'
+			ELSE coalesce(send_refusal(p.messaging_enabled, t.blocked_by_person, t.blocked_by_page), CASE
+				WHEN i.chars > p.max_text_chars THEN 'TEXT_TOO_LONG' -- P12
+				WHEN i.attaching_id IS NOT NULL THEN (SELECT CASE -- P13
+						WHEN a.attachment_id IS NULL THEN 'ATTACHMENT_NOT_FOUND'
+						WHEN a.completed_at IS NULL THEN 'ATTACHMENT_INCOMPLETE' ELSE 'ATTACHMENT_USED' END
+					FROM (SELECT value->>'a' AS id, count(*) AS n FROM jsonb_array_elements(i.items::jsonb) GROUP BY 1) x
+					LEFT JOIN attachment a ON a.page_id = p.page_id AND a.attachment_id = x.id::uuid
+						AND a.uploader_id = i.user_id AND a.side = 1
+					WHERE x.id IS NOT NULL AND (a.completed_at IS NULL OR a.seq IS NOT NULL OR x.n > 1) LIMIT 1)
+				END) END AS reason
+	FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) WITH ORDINALITY
+		AS i(page_id, user_id, client_key, content_hash, body, chars, items, attaching_id, now_at, ord)
+	JOIN page p ON p.page_id = i.page_id
+	LEFT JOIN thread t ON t.page_id = p.page_id AND t.user_id = i.user_id
+	LEFT JOIN message k ON k.page_id = p.page_id AND k.sender_id = i.user_id AND k.client_key = i.client_key
+), numbered AS MATERIALIZED (
+	SELECT *, reason IS NULL AND known_seq IS NULL AS accepted,
+		page_event + row_number() OVER on_page AS event_number,
+		coalesce(last_seq, 0) + row_number() OVER in_thread::int AS seq,
+		coalesce(person_count, 0) + row_number() OVER in_thread::int AS side_no,
+		lead(false, 1, true) OVER on_page AS last_on_page, lead(false, 1, true) OVER in_thread AS last_in_thread
+	FROM judged
+	WINDOW on_page AS (PARTITION BY page_id, reason IS NULL AND known_seq IS NULL ORDER BY ord),
+		in_thread AS (PARTITION BY page_id, reason IS NULL AND known_seq IS NULL, user_id ORDER BY ord)
+), clock AS ( -- NULL, and so an error: somebody wrote to the page without its lock
+	UPDATE page p SET last_event = CASE p.last_event WHEN n.page_event THEN n.event_number END
+	FROM numbered n WHERE n.accepted AND n.last_on_page AND p.page_id = n.page_id
 ), moved AS (
-	INSERT INTO thread AS t (page_id, user_id, last_seq, last_sent_at, last_person_at, person_count)
-	SELECT page_id, user_id, count(*), max(now_at), max(now_at), count(*) FROM accepted GROUP BY page_id, user_id
-	ON CONFLICT (page_id, user_id) DO UPDATE SET last_seq = t.last_seq + excluded.last_seq,
-		last_sent_at = greatest(t.last_sent_at, excluded.last_sent_at), -- servers' clocks differ
-		last_person_at = greatest(t.last_person_at, excluded.last_person_at),
-		person_count = t.person_count + excluded.person_count, page_run = 0
-	RETURNING t.page_id, t.user_id, t.last_seq, t.person_count
-), placed AS MATERIALIZED (
-	SELECT a.*, m.last_seq - a.of_thread + a.in_thread AS seq, m.person_count - a.of_thread + a.in_thread AS side_no,
-		c.base + a.on_page AS event_number
-	FROM accepted a
-	JOIN clock c ON c.page_id = a.page_id
-	JOIN moved m ON m.page_id = a.page_id AND m.user_id = a.user_id
-), written AS (
-	INSERT INTO message (page_id, user_id, seq, side, side_no, event_number, sender_id, client_key, content_hash,
-		settings_version, sent_at, body, n_attachments)
-	SELECT page_id, user_id, seq, 1, side_no, event_number, user_id, client_key, content_hash,
-		settings_version, now_at, body, CASE WHEN items = '' THEN 0 ELSE jsonb_array_length(items::jsonb) END
-	FROM placed
-), listed AS (
-	INSERT INTO inbox AS i (page_id, user_id, last_event)
-	SELECT page_id, user_id, max(event_number) FROM placed GROUP BY page_id, user_id
-	ON CONFLICT (page_id, user_id) DO UPDATE SET last_event = excluded.last_event
+	UPDATE thread t SET last_seq = n.seq, person_count = n.side_no, page_run = 0, last_event = n.event_number,
+		inbox_event = CASE WHEN n.event_number - t.inbox_event < inbox_lag() THEN t.inbox_event ELSE n.event_number END,
+		last_sent_at = greatest(t.last_sent_at, n.now_at), -- servers' clocks differ
+		last_person_at = greatest(t.last_person_at, n.now_at)
+	FROM numbered n
+	WHERE n.accepted AND n.last_in_thread AND n.last_seq IS NOT NULL AND t.page_id = n.page_id AND t.user_id = n.user_id
+), opened AS (
+	INSERT INTO thread (page_id, user_id, last_event, inbox_event, last_sent_at, last_person_at, last_seq, person_count)
+	SELECT page_id, user_id, event_number, event_number, now_at, now_at, seq, side_no
+	FROM numbered WHERE accepted AND last_in_thread AND last_seq IS NULL
 ), mine AS (
-	INSERT INTO person_thread (user_id, page_id) SELECT user_id, page_id FROM placed WHERE seq = 1
-	ON CONFLICT DO NOTHING
+	INSERT INTO person_thread (user_id, page_id) SELECT user_id, page_id FROM numbered WHERE accepted AND seq = 1
+), written AS (
+	INSERT INTO message (page_id, user_id, event_number, sender_id, sent_at, content_hash, client_key, seq, side_no,
+		settings_version, side, n_attachments, body)
+	SELECT page_id, user_id, event_number, user_id, now_at, content_hash, client_key, seq, side_no, settings_version, 1,
+		CASE WHEN items = '' THEN 0 ELSE jsonb_array_length(items::jsonb) END, body
+	FROM numbered WHERE accepted
 ), item AS MATERIALIZED (
-	SELECT p.page_id, p.user_id, p.seq, e.position::smallint, (e.value->>'a')::uuid AS attachment_id,
-		e.value->>'l' AS link_url
-	FROM placed p CROSS JOIN LATERAL jsonb_array_elements(p.items::jsonb) WITH ORDINALITY e(value, position)
-	WHERE p.items <> ''
+	SELECT n.page_id, n.user_id, n.seq, e.position::smallint, (e.value->>'a')::uuid AS attachment_id, e.value->>'l' AS link_url
+	FROM numbered n CROSS JOIN LATERAL jsonb_array_elements(n.items::jsonb) WITH ORDINALITY e(value, position)
+	WHERE n.accepted AND n.items <> ''
 ), used AS (
 	UPDATE attachment a SET user_id = i.user_id, seq = i.seq FROM item i
 	WHERE a.page_id = i.page_id AND a.attachment_id = i.attachment_id
@@ -76,17 +69,6 @@ WITH input AS MATERIALIZED (
 	SELECT i.page_id, i.user_id, i.seq, i.position, coalesce(a.kind, 3), i.attachment_id, i.link_url
 	FROM item i LEFT JOIN attachment a ON a.page_id = i.page_id AND a.attachment_id = i.attachment_id
 )
-SELECT i.ord::int, CASE
-		WHEN k.ord IS NOT NULL THEN CASE WHEN k.content_hash <> i.content_hash THEN 'KEY_REUSED' END
-		WHEN p.content_hash = i.content_hash THEN NULL
-		WHEN p.ord < i.ord THEN 'KEY_REUSED'
-		ELSE coalesce(j.reason, 'ATTACHMENT_USED') END AS reason,
-	coalesce(k.seq, p.seq) AS seq, coalesce(k.sent_at, p.now_at) AS sent_at,
-	coalesce(k.settings_version, p.settings_version) AS settings_version,
-	k.ord IS NOT NULL OR coalesce(p.ord <> i.ord, false) AS repeated, j.max_text_chars
-FROM input i
-LEFT JOIN known k ON k.ord = i.ord
-LEFT JOIN placed p ON p.page_id = i.page_id AND p.user_id = i.user_id AND p.client_key = i.client_key
-LEFT JOIN judged j ON j.page_id = i.page_id AND j.user_id = i.user_id AND j.client_key = i.client_key
-	AND j.content_hash = i.content_hash
-ORDER BY i.ord
+SELECT ord::int, reason, coalesce(known_seq, seq) AS seq, coalesce(known_at, now_at) AS sent_at,
+	coalesce(known_version, settings_version) AS settings_version, known_seq IS NOT NULL AS repeated, max_text_chars
+FROM numbered ORDER BY ord

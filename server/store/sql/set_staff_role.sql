@@ -24,7 +24,7 @@ WITH verdict AS (
 	SELECT $1, $4, $5::int2 FROM verdict WHERE reason IS NULL AND $5::int2 > 0
 	ON CONFLICT (page_id, user_id) DO UPDATE SET role = excluded.role
 ), tick AS (
-	UPDATE page_clock SET last_event = last_event + 1 FROM verdict
+	UPDATE page SET last_event = last_event + 1 FROM verdict
 	WHERE page_id = $1 AND reason IS NULL AND coalesce(old_role, 0) <> $5::int2
 	RETURNING last_event
 ), event AS (

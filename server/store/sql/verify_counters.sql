@@ -13,7 +13,7 @@ WITH access AS MATERIALIZED (
 		count(m.seq) FILTER (WHERE m.side = 2) AS page_n,
 		count(m.seq) FILTER (WHERE m.side = 2 AND m.seq <= t.person_read_seq) AS person_read_n,
 		count(m.seq) FILTER (WHERE m.side = 1 AND m.seq <= t.page_read_seq) AS page_read_n
-	FROM access a JOIN thread t ON a.reason IS NULL AND t.page_id = $1
+	FROM access a JOIN thread t ON a.reason IS NULL AND t.page_id = $1 AND t.last_seq > 0
 	LEFT JOIN message m ON m.page_id = t.page_id AND m.user_id = t.user_id
 	GROUP BY t.page_id, t.user_id
 ), difference AS (
@@ -24,7 +24,7 @@ WITH access AS MATERIALIZED (
 		('page_read_count', c.page_read_count::bigint, c.page_read_n)) AS d(counter, stored, counted)
 	WHERE d.stored <> d.counted
 	UNION ALL
-	SELECT 0, 'last_event', k.last_event, e.n FROM access a JOIN page_clock k ON a.reason IS NULL AND k.page_id = $1
+	SELECT 0, 'last_event', k.last_event, e.n FROM access a JOIN page k ON a.reason IS NULL AND k.page_id = $1
 	CROSS JOIN LATERAL (SELECT (SELECT count(*) FROM message WHERE page_id = $1)
 		+ (SELECT count(*) FROM page_event WHERE page_id = $1) AS n) e
 	WHERE k.last_event <> e.n

@@ -1,1 +1,0 @@
-DROP FUNCTION attach, page_write, attachments_fault, page_may_write, person_may_write;
