@@ -1,9 +1,9 @@
 /* MessageService: sending, answering, reading. */
-#include <jansson.h>
 #include <string.h>
 
 #include "aside/v1/messages.rpc.h"
 #include "content.h"
+#include "message.h"
 #include "sql.h"
 
 static Aside__V1__Receipt *make_receipt(struct call *call, int64_t page_id, int64_t user_id, unsigned first_column)
@@ -225,7 +225,7 @@ static enum aside_code can_send_done(struct call *call, const void *request, str
 
 /* ── ListMessages ────────────────────────────────────────────────────────────────────────────────── */
 
-enum { IS_STAFF = 1, SEQ, SIDE, SENDER, BODY, SENT_AT, SETTINGS, UNSENT, EVENT, ENTRY_ID, ENTRY_KIND, ENTRY_BODY, ENTRY_AT, ITEMS };
+enum { IS_STAFF = 1, MESSAGE };
 
 static enum aside_code list_messages(struct call *call, const void *request, struct aside_status *err)
 {
@@ -251,99 +251,6 @@ static enum aside_code list_messages(struct call *call, const void *request, str
 	return ASIDE_OK;
 }
 
-static bool read_attachment(struct call *call, const json_t *item, Aside__V1__Attachment *out)
-{
-	const char *id = json_string_value(json_array_get(item, 1)), *url = json_string_value(json_array_get(item, 2));
-	const char *type = json_string_value(json_array_get(item, 4));
-
-	aside__v1__attachment__init(out);
-	out->kind = (Aside__V1__AttachmentKind)json_integer_value(json_array_get(item, 0));
-	out->size_bytes = (uint64_t)json_integer_value(json_array_get(item, 3));
-	if (type != NULL && (out->media_type = call_text(call, type)) == NULL)
-		return false;
-	if (url != NULL) {
-		out->content_case = ASIDE__V1__ATTACHMENT__CONTENT_LINK_URL;
-		return (out->link_url = call_text(call, url)) != NULL;
-	}
-	out->content_case = ASIDE__V1__ATTACHMENT__CONTENT_ATTACHMENT_ID;
-	out->attachment_id.data = call_alloc(call, 16);
-	if (out->attachment_id.data == NULL || id == NULL)
-		return false;
-	for (; *id != '\0' && out->attachment_id.len < 16; id++) {
-		unsigned byte;
-		if (*id == '-' || sscanf(id, "%2x", &byte) != 1)
-			continue;
-		out->attachment_id.data[out->attachment_id.len++] = (uint8_t)byte;
-		id++;
-	}
-	return true;
-}
-
-static bool read_attachments(struct call *call, const char *text, Aside__V1__Content *content)
-{
-	json_t *items = text[0] != '\0' ? json_loads(text, 0, NULL) : NULL;
-	size_t n = json_array_size(items);
-	bool ok = true;
-
-	content->attachments = call_alloc(call, (n + 1) * sizeof *content->attachments);
-	for (size_t i = 0; i < n && ok; i++) {
-		Aside__V1__Attachment *attachment = call_alloc(call, sizeof *attachment);
-		ok = content->attachments != NULL && attachment != NULL &&
-				read_attachment(call, json_array_get(items, i), attachment);
-		if (ok)
-			content->attachments[content->n_attachments++] = attachment;
-	}
-	json_decref(items);
-	return ok;
-}
-
-static bool read_wall_entry(struct call *call, unsigned row, Aside__V1__Message *message)
-{
-	const struct op *op = call->op;
-	Aside__V1__WallEntry *entry;
-
-	if (op_is_null(op, row, ENTRY_ID))
-		return true;
-	entry = call_alloc(call, sizeof *entry);
-	if (entry == NULL)
-		return false;
-	aside__v1__wall_entry__init(entry);
-	entry->page_id = message->page_id;
-	entry->entry_id = op_row_int(op, row, ENTRY_ID);
-	entry->kind = (Aside__V1__WallEntryKind)op_row_int(op, row, ENTRY_KIND);
-	entry->author_case = ASIDE__V1__WALL_ENTRY__AUTHOR_AUTHOR_USER_ID;
-	entry->author_user_id = message->user_id;
-	entry->posted_at_us = op_row_int(op, row, ENTRY_AT);
-	entry->privately_replied = true;
-	entry->text = call_text(call, op_row_text(op, row, ENTRY_BODY));
-	message->wall_entry = entry;
-	return entry->text != NULL;
-}
-
-static bool read_message(struct call *call, unsigned row, Aside__V1__Message *out)
-{
-	const struct op *op = call->op;
-	bool is_staff = op_row_bool(op, row, IS_STAFF);
-	Aside__V1__Content *content = call_alloc(call, sizeof *content);
-
-	if (content == NULL)
-		return false;
-	aside__v1__content__init(content);
-	out->seq = (uint32_t)op_row_int(op, row, SEQ);
-	out->side = (Aside__V1__Side)op_row_int(op, row, SIDE);
-	out->sent_at_us = op_row_int(op, row, SENT_AT);
-	out->settings_version = (uint32_t)op_row_int(op, row, SETTINGS);
-	out->unsent = op_row_bool(op, row, UNSENT);
-	if (is_staff)
-		out->event_number = (uint64_t)op_row_int(op, row, EVENT);
-	if (is_staff || out->side == ASIDE__V1__SIDE__SIDE_PERSON)
-		out->sender_user_id = op_row_int(op, row, SENDER);
-	content->text = call_text(call, op_row_text(op, row, BODY));
-	out->content = content;
-	return content->text != NULL && read_attachments(call, op_row_text(op, row, ITEMS), content) &&
-			read_wall_entry(call, row, out);
-}
-
 static enum aside_code list_messages_done(struct call *call, const void *request, struct aside_status *err)
 {
 	const Aside__V1__ListMessagesRequest *in = request;
@@ -358,17 +265,13 @@ static enum aside_code list_messages_done(struct call *call, const void *request
 	out = call_response(call);
 	if (out == NULL || (out->messages = call_alloc(call, n * sizeof *out->messages)) == NULL)
 		return call_full(err);
-	for (unsigned row = 0; row < call->op->n_rows && !op_is_null(call->op, row, SEQ); row++) {
+	for (unsigned row = 0; row < call->op->n_rows && !op_is_null(call->op, row, MESSAGE + MESSAGE_SEQ); row++) {
 		Aside__V1__Message *message = call_alloc(call, sizeof *message);
 		out->has_more = row == n;
 		if (out->has_more)
 			break;
-		if (message == NULL)
-			return call_full(err);
-		aside__v1__message__init(message);
-		message->page_id = in->page_id;
-		message->user_id = in->user_id;
-		if (!read_message(call, row, message))
+		if (message == NULL || !message_read(&call->arena, call->op, row, MESSAGE, op_row_bool(call->op, row, IS_STAFF),
+					       in->page_id, in->user_id, message))
 			return call_full(err);
 		out->messages[out->n_messages++] = message;
 	}
