@@ -7,7 +7,7 @@
 #include "reason.h"
 
 #define TOKEN_BYTES_MAX (1 + PAGE_TOKEN_KEYS_MAX * sizeof(int64_t))
-#define TOKEN_CHARS_MAX ((TOKEN_BYTES_MAX + 2) / 3 * 4)
+#define TOKEN_CHARS_MAX BASE64URL_CHARS(TOKEN_BYTES_MAX)
 
 enum aside_code check_id(int64_t id, const char *field, struct aside_status *err)
 {
@@ -62,8 +62,7 @@ size_t utf8_chars(const char *text)
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/* Base64url without padding (RFC 4648, section 5).  Returns the characters written, then a NUL. */
-static size_t base64url_encode(const uint8_t *data, size_t size, char *out)
+size_t base64url_encode(const uint8_t *data, size_t size, char *out)
 {
 	char *start = out;
 	uint32_t bits = 0;
@@ -80,8 +79,7 @@ static size_t base64url_encode(const uint8_t *data, size_t size, char *out)
 	return (size_t)(out - start);
 }
 
-/* Returns the bytes written, at most `size`; 0 for what is no base64url or is longer. */
-static size_t base64url_decode(const char *text, uint8_t *out, size_t size)
+size_t base64url_decode(const char *text, uint8_t *out, size_t size)
 {
 	uint32_t bits = 0;
 	unsigned n_bits = 0;
@@ -106,7 +104,7 @@ static size_t base64url_decode(const char *text, uint8_t *out, size_t size)
 char *page_token_new(struct arena *arena, char tag, const int64_t *keys, size_t n)
 {
 	uint8_t raw[TOKEN_BYTES_MAX] = { (uint8_t)tag };
-	char text[TOKEN_CHARS_MAX + 1];
+	char text[TOKEN_CHARS_MAX];
 	size_t size = 1;
 
 	for (size_t i = 0; i < n && i < PAGE_TOKEN_KEYS_MAX; i++)

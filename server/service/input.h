@@ -48,6 +48,13 @@ static inline struct bytes bytes_of(ProtobufCBinaryData data)
 	return (struct bytes){ data.data, data.len };
 }
 
+/* Base64url without padding (RFC 4648, section 5).  BASE64URL_CHARS() are enough for `size` bytes and a NUL.
+ * Encoding returns the characters written without the NUL; decoding the bytes written, 0 for what is no
+ * base64url or is longer than `size`. */
+#define BASE64URL_CHARS(size) (((size) + 2) / 3 * 4 + 1)
+size_t base64url_encode(const uint8_t *data, size_t size, char *out);
+size_t base64url_decode(const char *text, uint8_t *out, size_t size);
+
 /* Opaque tokens: base64url of a tag, one letter per method, and `n` numbers: the page the list is of,
  * then the last row's keys.  NULL when the arena is full. */
 char *page_token_new(struct arena *arena, char tag, const int64_t *keys, size_t n) MUST_CHECK;

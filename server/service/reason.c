@@ -54,6 +54,7 @@ static const struct reason reasons[] = {
 	{ "WALL_ENTRY_EXISTS", ASIDE_ALREADY_EXISTS,
 			"the wall entry was recorded before, with other content" },
 	{ "PAGE_TOKEN_INVALID", ASIDE_INVALID_ARGUMENT, "not a page token of this method" },
+	{ "CURSOR_INVALID", ASIDE_INVALID_ARGUMENT, "not a cursor of this watch" },
 };
 
 enum aside_code refuse(struct aside_status *err, const char *reason)
