@@ -130,12 +130,18 @@ CREATE UNIQUE INDEX message_private_reply ON message (page_id, wall_entry_id) WH
 CREATE TABLE page_event (
 	page_id bigint NOT NULL,
 	event_number bigint NOT NULL,
-	user_id bigint,
+	user_id bigint,         -- marks, block, unsent: the thread's person
+	subject_id bigint,      -- staff: who; wall entry: which
 	at timestamptz NOT NULL,
-	seq int,
-	kind smallint NOT NULL, -- 1 settings, 2 mark, 3 block, 4 staff, 5 wall entry
+	seq int,                -- marks: read up to; unsent: the message; settings: the version
+	delivered_seq int,      -- marks
+	unread int,             -- marks
+	kind smallint NOT NULL, -- 1 settings, 2 marks, 3 block, 4 staff, 5 wall entry, 6 unsent
+	side smallint,          -- marks, block: whose
+	state smallint,         -- block: 1 set, 0 taken away; staff: the role, 0: none
 	PRIMARY KEY (page_id, event_number)
 );
+CREATE INDEX page_event_thread ON page_event (page_id, user_id, event_number) WHERE user_id IS NOT NULL;
 
 -- Uploads, and what became of them (P13).
 CREATE TABLE attachment (
@@ -176,6 +182,14 @@ CREATE TABLE message_attachment (
 	CONSTRAINT message_attachment_once UNIQUE (page_id, attachment_id), -- P13
 	CHECK (num_nonnulls(attachment_id, link_url) = 1)
 );
+
+-- A message's attachments, as server/service/message.h reads them.
+CREATE FUNCTION message_items(p_page_id bigint, p_user_id bigint, p_seq int) RETURNS text LANGUAGE sql STABLE AS $$
+	SELECT jsonb_agg(jsonb_build_array(x.kind, x.attachment_id, x.link_url, f.size_bytes, f.media_type)
+		ORDER BY x.position)::text
+	FROM message_attachment x LEFT JOIN attachment f ON f.page_id = x.page_id AND f.attachment_id = x.attachment_id
+	WHERE x.page_id = p_page_id AND x.user_id = p_user_id AND x.seq = p_seq
+$$;
 
 -- Who may write now: one rule for each way to write, which the sends enforce and CanSend answers by (P7).  Pure
 -- functions of what a statement has read, which PostgreSQL puts in the statement's place.  NULL: nothing is against it.

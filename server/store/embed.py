@@ -82,13 +82,19 @@ def order(path, head, params):
     return f'\t.thread = {thread},\n\t.apart = {{ {kinds or "{ 0 }"} }},\n\t.n_apart = {len(apart)},\n'
 
 
+def events(path, head, columns):
+    """What lane.c tells of a write that was committed: see op.h."""
+    names = [n for n, _ in columns] if head['lane'] == 'write' else []
+    return ''.join(f'\t.{n} = {names.index(n) if n in names else -1},\n' for n in ('event_number', 'opens_thread_of'))
+
+
 def statement(path, index):
     text = path.read_text()
     name, head = path.stem, head_of(path, path.read_text())
     if head['lane'] not in ('read', 'write') or head['form'] not in ('set', 'single'):
         refuse(path, 'lane is read or write, form is set or single')
     body = '\n'.join(l for l in text.splitlines() if not l.startswith('--')).strip().rstrip(';')
-    out, params = [], values(path, head['params'])
+    out, params, columns = [], values(path, head['params']), values(path, head['columns'])
     for what in ('params', 'columns'):
         rows = values(path, head[what])
         if rows:
@@ -99,7 +105,7 @@ def statement(path, index):
                f'\t.lane = LANE_{head["lane"].upper()},\n\t.form = FORM_{head["form"].upper()},\n'
                f'\t.params = {head["params"][0]},\n\t.n_params = {head["params"][1]},\n'
                f'\t.columns = {head["columns"][0]},\n\t.n_columns = {head["columns"][1]},\n'
-               + order(path, head, params) + f'\t.index = {index},\n}};\n')
+               + order(path, head, params) + events(path, head, columns) + f'\t.index = {index},\n}};\n')
     return '\n'.join(out)
 
 

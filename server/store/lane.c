@@ -167,8 +167,28 @@ static size_t reconnect(struct lane *lane, struct batch *batch, size_t first, si
 
 /* ── batches ─────────────────────────────────────────────────────────────────────────────────────── */
 
-static void finish_range(struct batch *batch, size_t first, size_t n)
+/* Tells of the events of [first, first + n).  Before anyone hears that their operations are done, and frees them. */
+static void tell(const struct lane *lane, const struct batch *batch, size_t first, size_t n)
 {
+	struct committed events[LANE_BATCH_MAX];
+	size_t n_events = 0;
+
+	for (size_t i = first; i < first + n; i++) {
+		const struct op *op = batch->ops[i];
+		int number = op->statement->event_number, opens = op->statement->opens_thread_of;
+		if (number < 0 || op->n_rows == 0 || op_is_null(op, 0, (unsigned)number))
+			continue;
+		events[n_events++] = (struct committed){ op->page_id, op_row_int(op, 0, (unsigned)number),
+			opens >= 0 ? op_row_int(op, 0, (unsigned)opens) : 0 };
+	}
+	if (n_events > 0)
+		lane->committed(lane->committed_user, events, n_events);
+}
+
+static void finish_range(const struct lane *lane, struct batch *batch, size_t first, size_t n)
+{
+	if (lane->committed != NULL)
+		tell(lane, batch, first, n);
 	for (size_t i = first; i < first + n; i++)
 		finish(batch->ops[i], OP_DONE);
 }
@@ -233,22 +253,11 @@ static void execute(struct lane *lane, struct batch *batch, size_t first, size_t
 		}
 	} while (end == BATCH_LOST && ++losses < LOSSES_MAX);
 	if (end == BATCH_DONE)
-		finish_range(batch, first, n);
+		finish_range(lane, batch, first, n);
 	else if (end == BATCH_LOST)
 		lost_often(lane, batch, first, n);
 	else
 		aborted(lane, batch, first, n, attempt, unsettled);
-}
-
-/* Reads need no order: each is an execution of its own. */
-static void set_order(struct lane *lane)
-{
-	struct batch *batch = lane->batch;
-
-	if (lane->connection.kind == LANE_WRITE)
-		order_set(&batch->order, batch->ops, batch->n);
-	for (size_t i = 0; i < batch->n && lane->connection.kind == LANE_READ; i++)
-		batch->ops[i]->execution = (unsigned)i;
 }
 
 static void *run(void *arg)
@@ -257,19 +266,20 @@ static void *run(void *arg)
 
 	while (take(lane, lane->batch)) {
 		drop_expired(lane->batch);
-		set_order(lane);
+		order_set(&lane->batch->order, lane->batch->ops, lane->batch->n);
 		if (lane->batch->n > 0)
 			execute(lane, lane->batch, 0, lane->batch->n, 0, false);
 	}
 	return NULL;
 }
 
-enum aside_code lane_start(struct lane *lane, enum lane_kind kind, const char *dsn, bool check,
+enum aside_code lane_start(struct lane *lane, enum lane_kind kind, const struct store_options *options, bool check,
 		struct aside_status *err)
 {
 	enum aside_code code;
 
-	*lane = (struct lane){ .connection = { .kind = kind, .dsn = dsn, .stop_fd = eventfd(0, EFD_CLOEXEC) } };
+	*lane = (struct lane){ .connection = { .kind = kind, .dsn = options->database, .stop_fd = eventfd(0, EFD_CLOEXEC) },
+		.committed = kind == LANE_WRITE ? options->committed : NULL, .committed_user = options->committed_user };
 	lane->tail = &lane->head;
 	pthread_mutex_init(&lane->mutex, NULL);
 	pthread_cond_init(&lane->wake, NULL);

@@ -28,14 +28,16 @@ struct lane {
 	size_t queued;
 	bool stopping, started;
 	int64_t stop_by_us;
+	store_committed *committed; /* of a write lane; may be NULL */
+	void *committed_user;
 	/* Read by others; written under `mutex`. */
 	bool connected;
 	size_t in_flight;
 	uint64_t batches, operations, retries;
 };
 
-/* Connects (with `check`: see connection.h) and starts the thread. */
-enum aside_code lane_start(struct lane *lane, enum lane_kind kind, const char *dsn, bool check,
+/* Connects (with `check`: see connection.h) and starts the thread.  options->database is borrowed. */
+enum aside_code lane_start(struct lane *lane, enum lane_kind kind, const struct store_options *options, bool check,
 		struct aside_status *err) MUST_CHECK;
 
 /* See store_submit(). */

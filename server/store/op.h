@@ -16,7 +16,10 @@
  *
  * The build turns heads into tables (sql.h); at start every statement is prepared and what PostgreSQL
  * says of its parameters and columns is held against its head.  Refusals are rows: a write statement's
- * first column (after `ord`) is `reason`, NULL for success.  No rows: there is no such page. */
+ * first column (after `ord`) is `reason`, NULL for success.  No rows: there is no such page.
+ *
+ * A write that makes an event answers its number as `event_number int8`, NULL where it has made none, and as
+ * `opens_thread_of int8` the person whose first message it was: the store tells them to whoever watches. */
 #pragma once
 
 #include <stdbool.h>

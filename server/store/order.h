@@ -32,6 +32,6 @@ struct order {
 	struct claim claims[ORDER_CLAIMS];
 };
 
-/* Gives each of up to LANE_BATCH_MAX write operations its execution and sorts them by it.  `order` starts as { 0 } and
+/* Gives each of up to LANE_BATCH_MAX operations its execution and sorts them by it.  `order` starts as { 0 } and
  * is used again and again. */
 void order_set(struct order *order, struct op **ops, size_t n);

@@ -48,5 +48,7 @@ struct statement {
 		uint32_t kind; /* the same name has the same in every statement */
 	} apart[STATEMENT_APART_MAX];
 	size_t n_apart;
+	/* Columns of a write that tell what it has committed: see op.h; -1: there is none. */
+	int event_number, opens_thread_of;
 	size_t index; /* in sql_statements[] */
 };

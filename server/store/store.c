@@ -37,10 +37,11 @@ enum aside_code store_open(const struct store_options *options, struct store **r
 	struct store *store = calloc(1, sizeof *store);
 	unsigned n_write = options->write_lanes > 0 ? options->write_lanes : WRITE_LANES_DEFAULT;
 	unsigned n_read = options->read_lanes > 0 ? options->read_lanes : READ_LANES_DEFAULT;
+	struct store_options own = *options;
 	enum aside_code code = ASIDE_OK;
 
 	if (store != NULL)
-		store->database = strdup(options->database);
+		own.database = store->database = strdup(options->database);
 	if (store == NULL || store->database == NULL) {
 		free(store);
 		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
@@ -49,8 +50,7 @@ enum aside_code store_open(const struct store_options *options, struct store **r
 		code = fail(err, ASIDE_INVALID_ARGUMENT, "TOO_MANY_LANES", "at most %d lanes", LANES_MAX);
 	for (unsigned i = 0; i < n_write + n_read && code == ASIDE_OK; i++) {
 		bool write = i < n_write;
-		code = lane_start(&store->lanes[i], write ? LANE_WRITE : LANE_READ, store->database,
-				i == 0 || i == n_write, err);
+		code = lane_start(&store->lanes[i], write ? LANE_WRITE : LANE_READ, &own, i == 0 || i == n_write, err);
 		store->n_write += write;
 		store->n_read += !write;
 	}

@@ -8,10 +8,21 @@
 
 struct store;
 
+/* An event of a page, durable from now on. */
+struct committed {
+	int64_t page_id, event_number;
+	int64_t opens_thread_of; /* the person whose thread with the page begins here; 0: of no one */
+};
+
+/* Tells of a batch's events, pages in no order.  On a write lane's thread: must only hand over. */
+typedef void store_committed(void *user, const struct committed *events, size_t n);
+
 struct store_options {
 	const char *database; /* libpq DSN; several hosts allowed */
 	unsigned write_lanes; /* 0: the measured default */
 	unsigned read_lanes;
+	store_committed *committed; /* NULL: nobody listens */
+	void *committed_user;
 };
 
 /* Connects, checks the schema version and every statement; fails with the first that does not fit. */

@@ -19,10 +19,7 @@ WITH access AS MATERIALIZED (
 SELECT CASE WHEN a.is_staff OR (a.is_staff IS NOT NULL AND $2 = $3) THEN NULL ELSE 'THREAD_NOT_FOUND' END AS reason,
 	coalesce(a.is_staff, false) AS is_staff, m.seq, m.side, m.sender_id, CASE WHEN m.unsent THEN '' ELSE m.body END AS body,
 	m.sent_at, m.settings_version, m.unsent, m.event_number, m.wall_entry_id, m.wall_kind, m.wall_body,
-	m.wall_posted_at, CASE WHEN m.n_attachments > 0 AND NOT m.unsent THEN (
-		SELECT jsonb_agg(jsonb_build_array(x.kind, x.attachment_id, x.link_url, f.size_bytes, f.media_type)
-			ORDER BY x.position)::text
-		FROM message_attachment x LEFT JOIN attachment f ON f.page_id = x.page_id AND f.attachment_id = x.attachment_id
-		WHERE x.page_id = m.page_id AND x.user_id = m.user_id AND x.seq = m.seq) END AS items
+	m.wall_posted_at, CASE WHEN m.n_attachments > 0 AND NOT m.unsent
+		THEN message_items(m.page_id, m.user_id, m.seq) END AS items
 FROM (SELECT) one LEFT JOIN access a ON true LEFT JOIN found m ON true
 ORDER BY CASE WHEN $6 = 0 THEN -m.seq ELSE m.seq END

@@ -6,7 +6,7 @@
 -- apart: user_id
 -- params: page_id int8, user_id int8, caller int8, least_role int2, side int2, delivered_seq int4, read_seq int4,
 --   now_at timestamptz
--- columns: reason text, delivered_seq int4, read_seq int4, unread int4
+-- columns: reason text, delivered_seq int4, read_seq int4, unread int4, event_number int8
 WITH judged AS MATERIALIZED (
 	SELECT i.ord, i.page_id, i.user_id, i.side, i.now_at, p.last_event AS page_event, CASE
 			WHEN i.side = 1 AND i.user_id <> i.caller OR i.side = 2 AND (s.role >= i.least_role) IS NOT TRUE
@@ -42,9 +42,11 @@ WITH judged AS MATERIALIZED (
 		page_read_seq = greatest(n.to_read, n.was_read), page_read_count = greatest(n.to_count, n.was_count)
 	FROM numbered n WHERE n.moves AND n.side = 2 AND t.page_id = n.page_id AND t.user_id = n.user_id
 ), event AS (
-	INSERT INTO page_event (page_id, event_number, kind, user_id, seq, at)
-	SELECT page_id, event_number, 2, user_id, to_delivered, now_at FROM numbered WHERE moves
+	INSERT INTO page_event (page_id, event_number, kind, user_id, side, seq, delivered_seq, unread, at)
+	SELECT page_id, event_number, 2, user_id, side, greatest(to_read, was_read), greatest(to_delivered, was_delivered),
+		others - greatest(to_count, was_count), now_at
+	FROM numbered WHERE moves
 )
 SELECT ord::int, reason, greatest(to_delivered, was_delivered) AS delivered_seq, greatest(to_read, was_read) AS read_seq,
-	others - greatest(to_count, was_count) AS unread
+	others - greatest(to_count, was_count) AS unread, CASE WHEN moves THEN event_number END AS event_number
 FROM numbered ORDER BY ord

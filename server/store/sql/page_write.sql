@@ -8,7 +8,7 @@
 --   client_key uuid, content_hash int8, body text, chars int4, items text,
 --   attaching_id int8 (the caller where there are uploads among the items), now_at timestamptz
 -- columns: reason text, user_id int8, seq int4, sent_at timestamptz, settings_version int4, repeated bool,
---   last_seq int4, max_text_chars int4
+--   last_seq int4, max_text_chars int4, event_number int8, opens_thread_of int8
 WITH judged AS MATERIALIZED (
 	SELECT i.ord, i.page_id, w.user_id, i.caller, i.client_key, i.content_hash, i.body, i.items, i.now_at, i.entry_id,
 		e.kind AS entry_kind, e.body AS entry_body, e.posted_at AS entry_at,
@@ -96,5 +96,6 @@ SELECT ord::int, CASE
 		WHEN last_seq > 0 THEN 'REPLY_BUDGET_SPENT' ELSE 'AWAITING_PERSON' END AS reason,
 	coalesce(known_user, user_id) AS user_id, coalesce(known_seq, seq) AS seq, coalesce(known_at, now_at) AS sent_at,
 	coalesce(known_version, settings_version) AS settings_version, known_seq IS NOT NULL AS repeated,
-	last_seq, max_text_chars
+	last_seq, max_text_chars, CASE WHEN accepted THEN event_number END AS event_number,
+	CASE WHEN accepted AND seq = 1 THEN user_id END AS opens_thread_of
 FROM numbered ORDER BY ord

@@ -5,7 +5,8 @@
 -- apart: client_key, attaching_id
 -- params: page_id int8, user_id int8, client_key uuid, content_hash int8, body text, chars int4, items text,
 --   attaching_id int8 (the sender where there are uploads among the items), now_at timestamptz
--- columns: reason text, seq int4, sent_at timestamptz, settings_version int4, repeated bool, max_text_chars int4
+-- columns: reason text, seq int4, sent_at timestamptz, settings_version int4, repeated bool, max_text_chars int4,
+--   event_number int8, opens_thread_of int8
 WITH judged AS MATERIALIZED (
 	SELECT i.*, p.last_event AS page_event, p.settings_version, p.max_text_chars, t.last_seq, t.person_count,
 		k.seq AS known_seq, k.sent_at AS known_at, k.settings_version AS known_version, CASE
@@ -70,5 +71,6 @@ WITH judged AS MATERIALIZED (
 	FROM item i LEFT JOIN attachment a ON a.page_id = i.page_id AND a.attachment_id = i.attachment_id
 )
 SELECT ord::int, reason, coalesce(known_seq, seq) AS seq, coalesce(known_at, now_at) AS sent_at,
-	coalesce(known_version, settings_version) AS settings_version, known_seq IS NOT NULL AS repeated, max_text_chars
+	coalesce(known_version, settings_version) AS settings_version, known_seq IS NOT NULL AS repeated, max_text_chars,
+	CASE WHEN accepted THEN event_number END AS event_number, CASE WHEN accepted AND seq = 1 THEN user_id END AS opens_thread_of
 FROM numbered ORDER BY ord

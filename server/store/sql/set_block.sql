@@ -2,7 +2,7 @@
 -- lane: write
 -- form: single
 -- params: page_id int8, user_id int8, caller int8, least_role int2, side int2, blocked bool, now_at timestamptz
--- columns: reason text
+-- columns: reason text, event_number int8
 WITH judged AS MATERIALIZED (
 	SELECT p.last_event, t.page_id IS NOT NULL AS known,
 		coalesce(CASE $5 WHEN 1 THEN t.blocked_by_person ELSE t.blocked_by_page END, false) <> $6 AS changes, CASE
@@ -24,6 +24,7 @@ WITH judged AS MATERIALIZED (
 	UPDATE page p SET last_event = p.last_event + 1 FROM judged j WHERE j.reason IS NULL AND j.changes AND p.page_id = $1
 	RETURNING p.last_event
 ), event AS (
-	INSERT INTO page_event (page_id, event_number, kind, user_id, at) SELECT $1, last_event, 3, $2, $7 FROM tick
+	INSERT INTO page_event (page_id, event_number, kind, user_id, side, state, at)
+	SELECT $1, last_event, 3, $2, $5, $6::int::smallint, $7 FROM tick
 )
-SELECT reason FROM judged
+SELECT reason, (SELECT last_event FROM tick) AS event_number FROM judged

@@ -2,7 +2,7 @@
 -- lane: write
 -- form: single
 -- params: page_id int8, caller int8, least_role int2, user_id int8, role int2, now timestamptz
--- columns: reason text, role int2
+-- columns: reason text, role int2, event_number int8
 WITH verdict AS (
 	SELECT old.role AS old_role, CASE
 		WHEN $3::int2 > 0 AND me.role IS NULL THEN 'PAGE_NOT_FOUND'
@@ -28,7 +28,7 @@ WITH verdict AS (
 	WHERE page_id = $1 AND reason IS NULL AND coalesce(old_role, 0) <> $5::int2
 	RETURNING last_event
 ), event AS (
-	INSERT INTO page_event (page_id, event_number, kind, user_id, seq, at)
+	INSERT INTO page_event (page_id, event_number, kind, subject_id, state, at)
 	SELECT $1, last_event, 4, $4, $5::int2, $6 FROM tick
 )
-SELECT reason, $5::int2 AS role FROM verdict;
+SELECT reason, $5::int2 AS role, (SELECT last_event FROM tick) AS event_number FROM verdict;

@@ -4,7 +4,8 @@
 -- lane: write
 -- form: single
 -- params: page_id int8, caller int8, least_role int2, change_id uuid, expected_version int4, messaging_enabled bool, max_text_chars int4, max_attachment_bytes int8, reply_window_seconds int4, reply_budget int4, private_reply_window_seconds int4, changed_fields text, change_reason text, now_at timestamptz
--- columns: reason text, version int4, messaging_enabled bool, max_text_chars int4, max_attachment_bytes int8, reply_window_seconds int4, reply_budget int4, private_reply_window_seconds int4, changed_at timestamptz, changed_by int8, changed_fields text, change_reason text
+-- columns: reason text, version int4, messaging_enabled bool, max_text_chars int4, max_attachment_bytes int8, reply_window_seconds int4, reply_budget int4, private_reply_window_seconds int4, changed_at timestamptz, changed_by int8, changed_fields text, change_reason text,
+--   event_number int8
 WITH verdict AS MATERIALIZED (
 	SELECT page.settings_version, last.changed_at AS last_changed_at, made.version AS made_version, CASE
 		WHEN made.version IS NOT NULL THEN NULL
@@ -38,12 +39,13 @@ WITH verdict AS MATERIALIZED (
 	FROM changed
 	RETURNING *
 ), event AS (
-	INSERT INTO page_event (page_id, event_number, kind, user_id, seq, at)
-	SELECT $1, last_event, 1, $2, settings_version, at FROM changed
+	INSERT INTO page_event (page_id, event_number, kind, seq, at)
+	SELECT $1, last_event, 1, settings_version, at FROM changed
 )
 SELECT verdict.reason, coalesce(v.version, verdict.settings_version) AS version, v.messaging_enabled,
 	v.max_text_chars, v.max_attachment_bytes, v.reply_window_seconds, v.reply_budget,
-	v.private_reply_window_seconds, v.changed_at, v.changed_by, v.changed_fields, v.change_reason
+	v.private_reply_window_seconds, v.changed_at, v.changed_by, v.changed_fields, v.change_reason,
+	(SELECT last_event FROM changed) AS event_number
 FROM verdict LEFT JOIN LATERAL (
 	SELECT * FROM version
 	UNION ALL SELECT * FROM page_settings s WHERE s.page_id = $1 AND s.version = verdict.made_version
