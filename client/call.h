@@ -1,32 +1,95 @@
-/* A call under way. */
+/* A call under way in this process, and its attempts at one server or another.
+ *
+ *     WAITING ──server──▶ PLACED ──reply──▶ ENDED
+ *        ▲                  │  └─refused, lost─▶ DELAYED ──due──▶ PLACED
+ *        └──── lost ────────┘                   (repeated where that is safe: retry.h)
+ *     from anywhere: deadline, cancel ──▶ ENDED
+ *
+ * Everything here is under the channel's mutex until the call has ENDED; then it is its finisher's. */
 #pragma once
 
 #include "aside/channel.h"
 #include "wire/envelope.h"
 #include "wire/scope.h"
 
+#define ATTEMPTS_AT_ONCE 2 /* the second is a hedge */
+
 struct endpoint;
+struct received;
+struct stream_state;
 
 enum pending_state {
 	PENDING_WAITING, /* no server yet */
-	PENDING_QUEUED,  /* at an endpoint, not sent */
-	PENDING_SENT,
+	PENDING_PLACED,  /* with a server, or in its queue */
+	PENDING_DELAYED, /* to be repeated at due_us */
+	PENDING_ENDED,
+};
+
+enum attempt_state {
+	ATTEMPT_NONE,
+	ATTEMPT_QUEUED, /* at its endpoint, not sent */
+	ATTEMPT_SENT,
+};
+
+struct attempt {
+	enum attempt_state state;
+	uint64_t id; /* its call id in the session */
+	struct pending *call;
+	struct endpoint *endpoint;
+	struct attempt *next;       /* in the endpoint's queue */
+	struct attempt *table_next; /* in the channel's table */
+};
+
+/* Why a call ended without a reply: static texts. */
+struct failure {
+	enum aside_code code;
+	const char *reason, *message;
+	bool not_executed;
 };
 
 struct pending {
-	uint64_t id;
 	enum pending_state state;
 	const struct aside_method *method;
-	uint8_t *request; /* serialized, then the metadata */
+	struct attempt attempts[ATTEMPTS_AT_ONCE];
+	unsigned tries; /* begun so far */
+	uint64_t handle; /* names the call to its caller; never changes */
+	int64_t deadline_us, give_up_us; /* of the call; of waiting for a server */
+	int64_t hedge_us, resume_us;     /* when a hedge, when a repeat is due; 0: never */
+	size_t timer;                    /* its place in the channel's heap; 0: none */
+	struct pending *handle_next;     /* in the channel's table of handles */
+	/* Serialized; the metadata points into it. */
+	uint8_t *request;
 	size_t request_size;
-	struct metadata metadata[METADATA_MAX]; /* into `request` */
+	struct metadata *metadata;
 	size_t n_metadata;
-	int64_t deadline_us, give_up_waiting_us;
-	struct endpoint *endpoint;
 	aside_call_done done;
 	void *user;
-	struct pending *next;       /* in the endpoint's queue, or among those to end */
-	struct pending *table_next; /* in the channel's table */
-	struct aside_status status; /* once it has ended */
-	ProtobufCMessage *response;
+	struct aside_stream *stream; /* NULL: unary */
+	bool blocking;               /* `done` only wakes a waiter: runs at once, on whichever thread */
+	struct pending *next;        /* among those whose `done` is due */
+	/* How it ended. */
+	struct failure failure;    /* code 0: by the reply */
+	struct received *received; /* the message that `reply` borrows from */
+	uint32_t code;
+	struct bytes payload, status;
 };
+
+/* A new call, owning a copy of the request (NULL: none) and the metadata. */
+enum aside_code pending_new(const struct aside_method *method, const ProtobufCMessage *request,
+		const struct aside_call_options *options, struct pending **ret, struct aside_status *err) MUST_CHECK;
+void pending_free(struct pending *call);
+
+/* Of an ENDED call: its status, and with ASIDE_OK its response (NULL where the server streams), which is the
+ * caller's.  Without the mutex: this is where replies are unpacked. */
+void pending_outcome(struct pending *call, struct aside_status *ret_status, ProtobufCMessage **ret_response);
+
+/* The frame that starts `attempt`. */
+void attempt_frame(const struct attempt *attempt, int64_t now_us, struct frame *ret);
+
+/* ── messages from the server ────────────────────────────────────────────────────────────────────── */
+
+/* A message whose frames are borrowed by several calls. */
+struct received *received_new(void *handle, struct bytes body) MUST_CHECK;
+struct received *received_retain(struct received *received);
+void received_release(struct received *received);
+struct bytes received_body(const struct received *received);

@@ -1,21 +1,23 @@
-/* A channel: endpoints, calls, and the one thread that ends them.
- *
- *     aside_call_start ──▶ endpoint queue ──▶ nng          (the caller's thread, under the mutex)
- *     nng's threads ──▶ events ──▶ the channel's thread ──▶ callbacks (without the mutex) */
+/* A channel's calls, from one thread to another; see channel.h for who does what. */
 #include "channel.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "hello.h"
+#include "aside/rpc/v1/envelope.pb-c.h"
 #include "wire/status.h"
 #include "wire/validate.h"
 
-#define CONNECT_TIMEOUT_MS 5000
-#define TIMEOUT_MS_MAX 3600000
-#define US_PER_MS 1000
+#define CHECK_US 5000000ll /* between two looks at silent servers */
+#define EJECT_AFTER 5 /* failures in a row */
+#define EJECT_US 1000000ll
+#define EJECT_US_MAX 30000000ll
+
+static const struct failure lost = { ASIDE_UNAVAILABLE, "CONNECTION_LOST",
+	"the connection was lost; whether the call was executed is unknown", false };
+static const struct failure not_connected = { ASIDE_UNAVAILABLE, "NOT_CONNECTED", "no server could be reached", true };
+static const struct failure late = { ASIDE_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the deadline passed", false };
+static const struct failure no_memory = { ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory", true };
 
 int64_t channel_now_us(void)
 {
@@ -30,526 +32,534 @@ struct bytes channel_hello(const struct aside_channel *channel)
 	return (struct bytes){ channel->hello, channel->hello_size };
 }
 
-/* ── the table (mutex held) ──────────────────────────────────────────────────────────────────────── */
-
-static struct pending **slot_of(struct aside_channel *channel, uint64_t id)
+/* xorshift64*: for balance and jitter only. */
+uint64_t channel_random(struct aside_channel *channel)
 {
-	struct pending **at = &channel->table[id % TABLE_SLOTS];
+	channel->random ^= channel->random >> 12;
+	channel->random ^= channel->random << 25;
+	channel->random ^= channel->random >> 27;
+	return channel->random * 0x2545F4914F6CDD1Dull;
+}
+
+/* ── the tables ──────────────────────────────────────────────────────────────────────────────────── */
+
+static struct attempt **attempt_slot(struct aside_channel *channel, uint64_t id)
+{
+	struct attempt **at = &channel->attempts[id % TABLE_CHAINS];
 
 	while (*at != NULL && (*at)->id != id)
 		at = &(*at)->table_next;
 	return at;
 }
 
-/* Takes a call out of everything; its callback will run. */
-static void end_call(struct aside_channel *channel, struct pending *call)
+static struct pending **handle_slot(struct aside_channel *channel, uint64_t handle)
 {
-	struct pending **slot = slot_of(channel, call->id);
+	struct pending **at = &channel->handles[handle % TABLE_CHAINS];
 
-	*slot = call->table_next;
-	channel->n_calls--;
-	if (call->endpoint != NULL) {
-		if (call->state == PENDING_QUEUED)
-			endpoint_unqueue(call->endpoint, call);
-		call->endpoint->n_calls--;
-	}
+	while (*at != NULL && (*at)->handle != handle)
+		at = &(*at)->handle_next;
+	return at;
+}
+
+struct pending *channel_find(const struct aside_channel *channel, uint64_t handle)
+{
+	return *handle_slot((struct aside_channel *)channel, handle);
+}
+
+/* ── balance ─────────────────────────────────────────────────────────────────────────────────────── */
+
+/* What speaks against an endpoint: its load, and being ejected. */
+static uint64_t burden(const struct endpoint *endpoint, int64_t now)
+{
+	return endpoint->n_attempts + (endpoint->ejected_until_us > now ? UINT64_C(1) << 32 : 0);
+}
+
+/* The better of two at random among those that take calls, but not `other`, unless it is alone (power of two
+ * choices: Mitzenmacher 2001). */
+static struct endpoint *pick(struct aside_channel *channel, const struct endpoint *other, int64_t now)
+{
+	struct endpoint *up[ASIDE_ENDPOINTS_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < channel->n_endpoints; i++)
+		if (channel->endpoints[i].state == ENDPOINT_UP && &channel->endpoints[i] != other)
+			up[n++] = &channel->endpoints[i];
+	if (n == 0)
+		return other != NULL && other->state == ENDPOINT_UP ? (struct endpoint *)other : NULL;
+	if (n == 1)
+		return up[0];
+	size_t a = channel_random(channel) % n, b = (a + 1 + channel_random(channel) % (n - 1)) % n;
+	return burden(up[a], now) <= burden(up[b], now) ? up[a] : up[b];
+}
+
+static void succeeded(struct endpoint *endpoint)
+{
+	endpoint->failures = 0;
+	endpoint->ejected_until_us = 0;
+}
+
+static void failed(struct aside_channel *channel, struct endpoint *endpoint)
+{
+	int64_t us = EJECT_US;
+
+	if (++endpoint->failures < EJECT_AFTER)
+		return;
+	for (unsigned i = EJECT_AFTER; i < endpoint->failures && us < EJECT_US_MAX; i += EJECT_AFTER)
+		us *= 2;
+	endpoint->ejected_until_us = channel_now_us() + us / 2 + (int64_t)(channel_random(channel) % (uint64_t)us);
+}
+
+/* ── a call's way ────────────────────────────────────────────────────────────────────────────────── */
+
+static void give_to_thread(struct aside_channel *channel, struct pending *call)
+{
 	call->next = NULL;
 	*channel->ended_tail = call;
 	channel->ended_tail = &call->next;
 	pthread_cond_signal(&channel->wake);
 }
 
-/* The connected endpoint with the fewest calls; NULL when none is. */
-static struct endpoint *pick(struct aside_channel *channel)
+void channel_flush(struct aside_channel *channel, struct endpoint *endpoint)
 {
-	struct endpoint *best = NULL;
-
-	for (size_t i = 0; i < channel->n_endpoints; i++) {
-		struct endpoint *endpoint = &channel->endpoints[i];
-		if (endpoint->state == ENDPOINT_UP && (best == NULL || endpoint->n_calls < best->n_calls))
-			best = endpoint;
-	}
-	return best;
+	/* What callbacks start leaves together when they have returned: channel_run_callbacks(). */
+	if (!channel->started || !pthread_equal(pthread_self(), channel->thread))
+		endpoint_flush(endpoint, channel_now_us());
 }
 
-static void place(struct aside_channel *channel, struct pending *call, int64_t now)
+/* The attempt is over; with `tell` the server is told that its result is not wanted. */
+static void drop_attempt(struct aside_channel *channel, struct attempt *attempt, bool tell)
 {
-	struct endpoint *endpoint = pick(channel);
+	struct endpoint *endpoint = attempt->endpoint;
+	struct frame cancel = { .kind = FRAME_CANCEL, .call_id = attempt->id };
 
-	if (endpoint == NULL) {
+	if (attempt->state == ATTEMPT_NONE)
+		return;
+	*attempt_slot(channel, attempt->id) = attempt->table_next;
+	tell = tell && attempt->state == ATTEMPT_SENT && endpoint->state != ENDPOINT_DOWN;
+	endpoint_leave(endpoint, attempt);
+	if (tell && endpoint_put(endpoint, &cancel))
+		channel_flush(channel, endpoint);
+}
+
+void channel_end(struct aside_channel *channel, struct pending *call, const struct failure *failure)
+{
+	if (failure != NULL)
+		call->failure = *failure;
+	for (unsigned i = 0; i < ATTEMPTS_AT_ONCE; i++)
+		drop_attempt(channel, &call->attempts[i], true);
+	*handle_slot(channel, call->handle) = call->handle_next;
+	timers_remove(&channel->timers, call);
+	channel->n_calls--;
+	call->state = PENDING_ENDED;
+	if (call->stream != NULL)
+		stream_on_end(call->stream);
+	else if (call->blocking)
+		call->done(call->user, NULL, NULL); /* the waiter reads the outcome itself */
+	else
+		give_to_thread(channel, call);
+}
+
+static void set_timer(struct aside_channel *channel, struct pending *call)
+{
+	int64_t due = call->deadline_us, first = timers_first(&channel->timers);
+
+	if (call->state == PENDING_WAITING && call->give_up_us < due)
+		due = call->give_up_us;
+	if (call->state == PENDING_DELAYED && call->resume_us < due)
+		due = call->resume_us;
+	if (call->hedge_us != 0 && call->hedge_us < due)
+		due = call->hedge_us;
+	if (!timers_set(&channel->timers, call, due))
+		channel_end(channel, call, &no_memory);
+	else if (due < first)
+		pthread_cond_signal(&channel->wake);
+}
+
+/* A new attempt at `endpoint`. */
+static void try_at(struct aside_channel *channel, struct pending *call, struct attempt *attempt, struct endpoint *endpoint)
+{
+	call->state = PENDING_PLACED;
+	call->tries++;
+	attempt->id = ++channel->next_id;
+	attempt->table_next = NULL;
+	*attempt_slot(channel, attempt->id) = attempt;
+	endpoint_queue(endpoint, attempt);
+	if (call->stream != NULL)
+		stream_on_placed(call->stream);
+	channel_flush(channel, endpoint);
+}
+
+static void place(struct aside_channel *channel, struct pending *call, const struct endpoint *other)
+{
+	struct endpoint *endpoint = pick(channel, other, channel_now_us());
+
+	if (endpoint != NULL)
+		try_at(channel, call, &call->attempts[0], endpoint);
+	else
 		call->state = PENDING_WAITING;
-		call->endpoint = NULL;
+	set_timer(channel, call);
+}
+
+void channel_add(struct aside_channel *channel, struct pending *call)
+{
+	call->handle = ++channel->next_handle;
+	call->handle_next = NULL;
+	*handle_slot(channel, call->handle) = call;
+	channel->n_calls++;
+	place(channel, call, NULL);
+}
+
+/* The last attempt has failed: again, or the end. */
+static void fail_attempt(struct aside_channel *channel, struct pending *call, const struct endpoint *endpoint,
+		const struct attempt_end *end, const struct failure *failure)
+{
+	int64_t delay_us = 0, now = channel_now_us();
+
+	for (unsigned i = 0; i < ATTEMPTS_AT_ONCE; i++)
+		if (call->attempts[i].state != ATTEMPT_NONE)
+			return; /* the other one may still succeed */
+	bool again = (call->stream == NULL || end->not_executed) &&
+			retry_wanted(&channel->budget, call->method, end, call->tries, channel_random(channel), &delay_us);
+	if (!again || now + delay_us >= call->deadline_us) {
+		channel_end(channel, call, failure);
 		return;
 	}
-	endpoint_queue(endpoint, call);
-	endpoint_flush(endpoint, now);
+	received_release(TAKE(call->received));
+	if (delay_us == 0) {
+		place(channel, call, endpoint);
+		return;
+	}
+	call->state = PENDING_DELAYED;
+	call->resume_us = now + delay_us;
+	set_timer(channel, call);
 }
 
-typedef void visit_call(struct aside_channel *channel, struct pending *call, void *arg);
+/* ── frames from a server ────────────────────────────────────────────────────────────────────────── */
 
-static void each_call(struct aside_channel *channel, visit_call *visit, void *arg)
+/* How the reply's failure is to be taken. */
+static struct attempt_end read_end(const struct frame *frame)
 {
-	for (size_t i = 0; i < TABLE_SLOTS && channel->n_calls > 0; i++)
-		for (struct pending *call = channel->table[i], *next; call != NULL; call = next) {
-			next = call->table_next;
-			visit(channel, call, arg);
+	struct attempt_end end = { .code = (enum aside_code)frame->code };
+	struct pending reply = { .code = frame->code, .status = frame->status };
+	struct aside_status status;
+	ProtobufCMessage *none;
+
+	if (frame->code != ASIDE_UNAVAILABLE && frame->code != ASIDE_RESOURCE_EXHAUSTED)
+		return end;
+	pending_outcome(&reply, &status, &none);
+	end.not_executed = status.not_executed;
+	end.retry_after_us = status.retry_after_us;
+	return end;
+}
+
+static void handle_reply(struct aside_channel *channel, struct attempt *attempt, struct received *received,
+		const struct frame *frame)
+{
+	struct pending *call = attempt->call;
+	struct endpoint *endpoint = attempt->endpoint;
+	struct attempt_end end = read_end(frame);
+
+	drop_attempt(channel, attempt, false);
+	received_release(call->received);
+	call->received = received_retain(received);
+	call->code = frame->code;
+	call->payload = frame->payload;
+	call->status = frame->status;
+	if (frame->code == ASIDE_UNAVAILABLE) {
+		failed(channel, endpoint);
+	} else {
+		succeeded(endpoint);
+		budget_success(&channel->budget);
+	}
+	if (frame->code == ASIDE_UNAVAILABLE || frame->code == ASIDE_RESOURCE_EXHAUSTED)
+		fail_attempt(channel, call, endpoint, &end, NULL);
+	else
+		channel_end(channel, call, NULL);
+}
+
+typedef void visit_attempt(struct aside_channel *channel, struct attempt *attempt, void *arg);
+
+static void each_attempt(struct aside_channel *channel, visit_attempt *visit, void *arg)
+{
+	for (size_t i = 0; i < TABLE_CHAINS && channel->n_calls > 0; i++)
+		for (struct attempt *attempt = channel->attempts[i], *next; attempt != NULL; attempt = next) {
+			next = attempt->table_next;
+			visit(channel, attempt, arg);
 		}
 }
 
-/* ── events (the channel's thread, mutex held) ───────────────────────────────────────────────────── */
+struct departure {
+	struct endpoint *endpoint;
+	uint64_t last_id; /* later ones were not executed */
+};
 
-static void place_waiting(struct aside_channel *channel, struct pending *call, void *now)
+/* A server goes away: its attempts go elsewhere, as far as that is safe. */
+static void move_away(struct aside_channel *channel, struct attempt *attempt, void *arg)
 {
-	if (call->state == PENDING_WAITING)
-		place(channel, call, *(int64_t *)now);
-}
+	const struct departure *departure = arg;
+	bool sent = attempt->state == ATTEMPT_SENT;
+	struct attempt_end end = { .code = ASIDE_UNAVAILABLE, .not_executed = !sent || attempt->id > departure->last_id };
 
-/* The call's endpoint has lost its connection: elsewhere, if that cannot execute it twice. */
-static void move_away(struct aside_channel *channel, struct pending *call, void *lost)
-{
-	if (call->endpoint != lost)
+	if (attempt->endpoint != departure->endpoint)
 		return;
-	if (call->state == PENDING_SENT && call->method->idempotency == ASIDE_NOT_IDEMPOTENT) {
-		(void)fail(&call->status, ASIDE_UNAVAILABLE, "CONNECTION_LOST",
-				"the connection was lost; whether the call was executed is unknown");
-		end_call(channel, call);
-		return;
-	}
-	if (call->state == PENDING_QUEUED)
-		endpoint_unqueue(call->endpoint, call);
-	call->endpoint->n_calls--;
-	place(channel, call, channel_now_us());
+	drop_attempt(channel, attempt, false);
+	fail_attempt(channel, attempt->call, departure->endpoint, &end, end.not_executed ? &not_connected : &lost);
 }
 
-static void end_with_reply(struct aside_channel *channel, struct pending *call, const struct frame *frame)
+static void move_later(struct aside_channel *channel, struct attempt *attempt, void *arg)
 {
-	Aside__Rpc__V1__Status *status = NULL;
+	const struct departure *departure = arg;
 
-	if (frame->code != ASIDE_OK) {
-		if (validate(&aside__rpc__v1__status__descriptor, frame->status, NULL) == ASIDE_OK)
-			status = aside__rpc__v1__status__unpack(NULL, frame->status.size, frame->status.data);
-		status_from_proto(status, frame->code, &call->status);
-		if (status != NULL)
-			aside__rpc__v1__status__free_unpacked(status, NULL);
-	} else if (validate(call->method->response, frame->payload, NULL) == ASIDE_OK) {
-		call->response = protobuf_c_message_unpack(call->method->response, NULL, frame->payload.size,
-				frame->payload.data);
-	}
-	if (frame->code == ASIDE_OK && call->response == NULL)
-		(void)fail(&call->status, ASIDE_INTERNAL, "MALFORMED_RESPONSE", "the response cannot be read");
-	end_call(channel, call);
+	if (attempt->state == ATTEMPT_QUEUED || attempt->id > departure->last_id)
+		move_away(channel, attempt, arg);
 }
 
-static void handle_frames(struct aside_channel *channel, struct endpoint *endpoint, struct bytes body)
+static void handle_goaway(struct aside_channel *channel, struct endpoint *endpoint, const struct frame *frame)
+{
+	struct departure departure = { endpoint, frame->last_call_id };
+
+	endpoint->state = ENDPOINT_LEAVING;
+	each_attempt(channel, move_later, &departure);
+	pthread_cond_broadcast(&channel->changed);
+}
+
+static void handle_hello(struct endpoint *endpoint, const struct frame *frame)
+{
+	Aside__Rpc__V1__Hello *hello = NULL;
+
+	if (validate(&aside__rpc__v1__hello__descriptor, frame->payload, NULL) == ASIDE_OK)
+		hello = aside__rpc__v1__hello__unpack(NULL, frame->payload.size, frame->payload.data);
+	if (hello == NULL)
+		return;
+	if (hello->limits != NULL) {
+		endpoint->stream_items = hello->limits->stream_items;
+		endpoint->stream_bytes = hello->limits->stream_bytes;
+	}
+	aside__rpc__v1__hello__free_unpacked(hello, NULL);
+}
+
+static void greet_stream(struct aside_channel *channel, struct attempt *attempt, void *endpoint)
+{
+	(void)channel;
+	if (attempt->endpoint == endpoint && attempt->call->stream != NULL)
+		stream_on_placed(attempt->call->stream);
+}
+
+static void handle_frame(struct aside_channel *channel, struct endpoint *endpoint, struct received *received,
+		const struct frame *frame)
+{
+	struct attempt *attempt = *attempt_slot(channel, frame->call_id);
+	struct aside_stream *stream = attempt != NULL ? attempt->call->stream : NULL;
+
+	if (frame->kind == FRAME_GOAWAY) {
+		handle_goaway(channel, endpoint, frame);
+	} else if (frame->kind == FRAME_HELLO) {
+		handle_hello(endpoint, frame);
+		each_attempt(channel, greet_stream, endpoint);
+	} else if (attempt == NULL || attempt->endpoint != endpoint) {
+		return; /* of a call that has ended here */
+	} else if (frame->kind == FRAME_REPLY) {
+		handle_reply(channel, attempt, received, frame);
+	} else if (frame->kind == FRAME_ITEM && stream != NULL) {
+		stream_on_item(stream, received, frame->payload);
+	} else if (frame->kind == FRAME_CREDIT && stream != NULL) {
+		stream_on_credit(stream, frame);
+	}
+}
+
+static void handle_frames(struct aside_channel *channel, struct endpoint *endpoint, struct received *received)
 {
 	struct envelope_reader reader;
 	struct frame frame;
 	bool more;
 
-	envelope_read(&reader, body);
-	while (envelope_next(&reader, &frame, &more, NULL) == ASIDE_OK && more) {
-		struct pending *call = frame.kind == FRAME_REPLY ? *slot_of(channel, frame.call_id) : NULL;
-		if (call != NULL && call->endpoint == endpoint)
-			end_with_reply(channel, call, &frame);
-		else if (frame.kind == FRAME_GOAWAY)
-			endpoint_set_state(endpoint, ENDPOINT_LEAVING);
-	}
+	(void)envelope_read(&reader, received_body(received));
+	while (envelope_next(&reader, &frame, &more, NULL) == ASIDE_OK && more)
+		handle_frame(channel, endpoint, received, &frame);
+	received_release(received);
 }
 
-static void handle_event(struct aside_channel *channel, struct event *event)
-{
-	struct endpoint *endpoint = event->endpoint;
-	int64_t now = channel_now_us();
+/* ── what nng's threads tell (link_events) ───────────────────────────────────────────────────────── */
 
-	switch (event->kind) {
-	case EVENT_UP:
-		endpoint_set_state(endpoint, ENDPOINT_UP);
-		each_call(channel, place_waiting, &now);
-		break;
-	case EVENT_DOWN:
-		endpoint_set_state(endpoint, ENDPOINT_DOWN);
-		each_call(channel, move_away, endpoint);
-		break;
-	case EVENT_SENT: endpoint->sending = false; break;
-	case EVENT_RECEIVED:
-		if (endpoint->outstanding > 0)
-			endpoint->outstanding--;
-		handle_frames(channel, endpoint, event->body);
-		link_release(event->handle);
-		break;
-	}
-	endpoint_flush(endpoint, now);
+static void place_waiting(struct aside_channel *channel)
+{
+	for (size_t i = 0; i < TABLE_CHAINS && channel->n_calls > 0; i++)
+		for (struct pending *call = channel->handles[i], *next; call != NULL; call = next) {
+			next = call->handle_next;
+			if (call->state == PENDING_WAITING)
+				place(channel, call, NULL);
+		}
 }
 
-static void expire(struct aside_channel *channel, struct pending *call, void *arg)
+void channel_on_up(void *user)
 {
-	int64_t now = *(int64_t *)arg, due = call->deadline_us;
+	struct endpoint *endpoint = user;
+	struct aside_channel *channel = endpoint->channel;
 
-	if (call->state == PENDING_WAITING && call->give_up_waiting_us < due)
-		due = call->give_up_waiting_us;
-	if (due > now) {
-		if (due < channel->next_deadline_us)
-			channel->next_deadline_us = due;
+	pthread_mutex_lock(&channel->mutex);
+	endpoint_begin(endpoint);
+	place_waiting(channel);
+	pthread_cond_broadcast(&channel->changed);
+	pthread_mutex_unlock(&channel->mutex);
+}
+
+void channel_on_down(void *user)
+{
+	struct endpoint *endpoint = user;
+	struct aside_channel *channel = endpoint->channel;
+	struct departure departure = { endpoint, UINT64_MAX };
+
+	pthread_mutex_lock(&channel->mutex);
+	endpoint_end(endpoint);
+	if (!channel->closing) {
+		failed(channel, endpoint);
+		each_attempt(channel, move_away, &departure);
+	}
+	pthread_cond_broadcast(&channel->changed);
+	pthread_mutex_unlock(&channel->mutex);
+}
+
+/* The server knows nothing of this session: a new one, for calls that were certainly not executed. */
+static void begin_again(struct aside_channel *channel, struct endpoint *endpoint)
+{
+	struct departure departure = { endpoint, UINT64_MAX };
+
+	endpoint_begin(endpoint);
+	each_attempt(channel, move_away, &departure);
+}
+
+void channel_on_replied(void *user, void *handle, struct bytes body)
+{
+	struct endpoint *endpoint = user;
+	struct aside_channel *channel = endpoint->channel;
+	struct envelope_reader reader;
+	struct envelope_head head = envelope_read(&reader, body);
+	struct received *received = handle != NULL ? received_new(handle, body) : NULL;
+
+	if (handle != NULL && received == NULL)
+		link_release(handle); /* the sequence is broken: the heartbeat will find out */
+	pthread_mutex_lock(&channel->mutex);
+	endpoint->outstanding--;
+	endpoint->waiting_since_us = channel_now_us();
+	if (received != NULL && (channel->closing || head.session != endpoint->session)) {
+		received_release(received); /* of an earlier connection */
+	} else if (received != NULL && head.sequence == 0) {
+		received_release(received);
+		begin_again(channel, endpoint);
+	} else {
+		while ((received = endpoint_next(endpoint, head.sequence, received)) != NULL) {
+			handle_frames(channel, endpoint, received);
+			received = NULL;
+		}
+	}
+	endpoint_flush(endpoint, channel_now_us());
+	pthread_mutex_unlock(&channel->mutex);
+}
+
+/* ── the channel's thread ────────────────────────────────────────────────────────────────────────── */
+
+static void on_timer(struct aside_channel *channel, struct pending *call, int64_t now)
+{
+	if (call->deadline_us <= now) {
+		channel_end(channel, call, &late);
 		return;
 	}
-	if (call->state == PENDING_WAITING) {
-		(void)fail(&call->status, ASIDE_UNAVAILABLE, "NOT_CONNECTED", "no server could be reached");
-		call->status.not_executed = true;
-	} else {
-		(void)fail(&call->status, ASIDE_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the deadline passed");
+	if (call->state == PENDING_WAITING && call->give_up_us <= now) {
+		channel_end(channel, call, &not_connected);
+		return;
 	}
-	end_call(channel, call);
+	if (call->hedge_us != 0 && call->hedge_us <= now && call->state == PENDING_PLACED) {
+		struct endpoint *other = pick(channel, call->attempts[0].endpoint, now);
+		call->hedge_us = 0;
+		if (other != NULL && other != call->attempts[0].endpoint)
+			try_at(channel, call, &call->attempts[1], other);
+	}
+	if (call->state == PENDING_DELAYED && call->resume_us <= now)
+		place(channel, call, NULL);
+	else
+		set_timer(channel, call);
 }
 
-static void run_callbacks(struct aside_channel *channel)
+void channel_run_callbacks(struct aside_channel *channel)
 {
 	struct pending *ended = channel->ended;
+	struct aside_stream *streams = channel->streams;
 
 	channel->ended = NULL;
 	channel->ended_tail = &channel->ended;
+	channel->streams = NULL;
+	channel->streams_tail = &channel->streams;
 	pthread_mutex_unlock(&channel->mutex);
 	while (ended != NULL) {
 		struct pending *call = ended;
+		struct aside_status status;
+		ProtobufCMessage *response;
 		ended = call->next;
-		call->done(call->user, call->response, &call->status);
-		free(call->request);
-		free(call);
+		pending_outcome(call, &status, &response);
+		call->done(call->user, response, &status);
+		pending_free(call);
 	}
+	if (streams != NULL)
+		stream_run_callbacks(streams);
 	pthread_mutex_lock(&channel->mutex);
+	for (size_t i = 0; i < channel->n_endpoints; i++)
+		endpoint_flush(&channel->endpoints[i], channel_now_us());
 }
 
-static void wait_for_work(struct aside_channel *channel)
+/* A server that keeps silent although it has a request of ours is gone. */
+static void check_silence(struct aside_channel *channel, int64_t now)
 {
-	struct timespec until = { channel->next_deadline_us / 1000000, channel->next_deadline_us % 1000000 * 1000 };
+	for (size_t i = 0; i < channel->n_endpoints; i++) {
+		struct endpoint *endpoint = &channel->endpoints[i];
+		if (endpoint->state == ENDPOINT_DOWN || endpoint->outstanding == 0 ||
+				endpoint->waiting_since_us + SILENCE_US > now)
+			continue;
+		endpoint->waiting_since_us = now;
+		link_reset(endpoint->link);
+	}
+}
 
-	if (channel->next_deadline_us == INT64_MAX)
+static void wait_until(struct aside_channel *channel, int64_t due_us)
+{
+	struct timespec until = { due_us / 1000000, due_us % 1000000 * 1000 };
+
+	if (due_us == INT64_MAX)
 		pthread_cond_wait(&channel->wake, &channel->mutex);
 	else
 		(void)pthread_cond_timedwait(&channel->wake, &channel->mutex, &until);
 }
 
-static void *run(void *arg)
+void *channel_run(void *arg)
 {
 	struct aside_channel *channel = arg;
 
 	pthread_mutex_lock(&channel->mutex);
 	while (!channel->closing) {
-		struct event *events = channel->events;
-		int64_t now = channel_now_us();
-		if (events == NULL && channel->ended == NULL && now < channel->next_deadline_us) {
-			wait_for_work(channel);
+		int64_t now = channel_now_us(), due = channel->n_calls > 0 ? now + CHECK_US : INT64_MAX;
+		check_silence(channel, now);
+		while (timers_first(&channel->timers) <= now)
+			on_timer(channel, timers_take(&channel->timers), now);
+		if (channel->ended != NULL || channel->streams != NULL) {
+			channel_run_callbacks(channel);
 			continue;
 		}
-		channel->events = NULL;
-		channel->events_tail = &channel->events;
-		while (events != NULL) {
-			struct event *event = events;
-			events = event->next;
-			handle_event(channel, event);
-			free(event);
-		}
-		if (now >= channel->next_deadline_us) {
-			channel->next_deadline_us = INT64_MAX;
-			each_call(channel, expire, &now);
-		}
-		run_callbacks(channel);
+		if (timers_first(&channel->timers) < due)
+			due = timers_first(&channel->timers);
+		for (size_t i = 0; i < channel->n_endpoints; i++) /* what timers have queued */
+			endpoint_flush(&channel->endpoints[i], now);
+		wait_until(channel, due);
 	}
 	pthread_mutex_unlock(&channel->mutex);
 	return NULL;
 }
 
-/* ── events (nng's threads) ──────────────────────────────────────────────────────────────────────── */
-
-static void post(struct endpoint *endpoint, struct event event)
+void channel_serve_stream(struct aside_channel *channel, struct aside_stream *stream)
 {
-	struct aside_channel *channel = endpoint->channel;
-	struct event *copy = malloc(sizeof *copy);
-
-	if (copy == NULL) {
-		if (event.handle != NULL)
-			link_release(event.handle);
-		return; /* the deadline ends what waits for it */
-	}
-	*copy = event;
-	copy->endpoint = endpoint;
-	copy->next = NULL;
-	pthread_mutex_lock(&channel->mutex);
-	*channel->events_tail = copy;
-	channel->events_tail = &copy->next;
-	pthread_cond_signal(&channel->wake);
-	pthread_mutex_unlock(&channel->mutex);
-}
-
-static void on_up(void *user)
-{
-	post(user, (struct event){ .kind = EVENT_UP });
-}
-
-static void on_down(void *user)
-{
-	post(user, (struct event){ .kind = EVENT_DOWN });
-}
-
-static void on_sent(void *user, bool ok)
-{
-	post(user, (struct event){ .kind = EVENT_SENT, .ok = ok });
-}
-
-static void on_received(void *user, void *handle, struct bytes body)
-{
-	post(user, (struct event){ .kind = EVENT_RECEIVED, .handle = handle, .body = body });
-}
-
-/* ── the public side ─────────────────────────────────────────────────────────────────────────────── */
-
-static enum aside_code open_endpoints(struct aside_channel *channel, const char *addresses,
-		const struct aside_options *options, struct aside_status *err)
-{
-	enum aside_code code = ASIDE_OK;
-
-	for (const char *at = addresses; code == ASIDE_OK; at += strcspn(at, ",") + 1) {
-		size_t length = strcspn(at, ",");
-		char url[ASIDE_ADDRESS_MAX];
-		if (length == 0 || length >= sizeof url || channel->n_endpoints == ASIDE_ENDPOINTS_MAX)
-			return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_ADDRESS", "%s: 1 to %d addresses, comma-separated",
-					addresses, ASIDE_ENDPOINTS_MAX);
-		struct endpoint *endpoint = &channel->endpoints[channel->n_endpoints];
-		struct link_events events = { on_up, on_down, on_sent, on_received, endpoint };
-		(void)snprintf(url, sizeof url, "%.*s", (int)length, at);
-		endpoint->channel = channel;
-		endpoint->queue_tail = &endpoint->queue;
-		/* Counted first: its events may come before link_open() has returned. */
-		channel->n_endpoints++;
-		code = link_open(url, options, &events, &endpoint->link, err);
-		if (at[length] == '\0')
-			break;
-	}
-	return code;
-}
-
-enum aside_code aside_channel_open(const char *endpoints, const struct aside_options *options,
-		struct aside_channel **ret_channel, struct aside_status *ret_status)
-{
-	static const struct aside_options defaults = { 0 };
-	struct aside_channel *channel = calloc(1, sizeof *channel);
-	pthread_condattr_t attributes;
-	enum aside_code code;
-
-	if (channel == NULL)
-		return fail(ret_status, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
-	options = options != NULL ? options : &defaults;
-	channel->pid = getpid();
-	channel->timeout_ms = options->timeout_ms;
-	channel->connect_timeout_ms = options->connect_timeout_ms != 0 ? options->connect_timeout_ms : CONNECT_TIMEOUT_MS;
-	channel->events_tail = &channel->events;
-	channel->ended_tail = &channel->ended;
-	channel->next_deadline_us = INT64_MAX;
-	pthread_mutex_init(&channel->mutex, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&channel->wake, &attributes);
-	pthread_condattr_destroy(&attributes);
-	code = hello_make(options->token, &channel->hello, &channel->hello_size, ret_status);
-	if (code == ASIDE_OK) /* events queue until the thread below takes them */
-		code = open_endpoints(channel, endpoints, options, ret_status);
-	if (code == ASIDE_OK && pthread_create(&channel->thread, NULL, run, channel) != 0)
-		code = fail(ret_status, ASIDE_RESOURCE_EXHAUSTED, "NO_THREAD", "cannot start a thread");
-	channel->started = code == ASIDE_OK;
-	if (code != ASIDE_OK)
-		aside_channel_close(channel);
-	else
-		*ret_channel = channel;
-	return code;
-}
-
-static void cancel_one(struct aside_channel *channel, struct pending *call, void *arg)
-{
-	(void)arg;
-	(void)fail(&call->status, ASIDE_CANCELLED, "CANCELLED", "the caller cancelled the call");
-	end_call(channel, call);
-}
-
-void aside_channel_close(struct aside_channel *channel)
-{
-	if (channel == NULL || channel->pid != getpid())
+	if (stream->due)
 		return;
-	pthread_mutex_lock(&channel->mutex);
-	channel->closing = true;
-	each_call(channel, cancel_one, NULL);
+	stream->due = true;
+	stream->next_due = NULL;
+	*channel->streams_tail = stream;
+	channel->streams_tail = &stream->next_due;
 	pthread_cond_signal(&channel->wake);
-	pthread_mutex_unlock(&channel->mutex);
-	if (channel->started)
-		pthread_join(channel->thread, NULL);
-	for (size_t i = 0; i < channel->n_endpoints; i++)
-		link_close(channel->endpoints[i].link);
-	pthread_mutex_lock(&channel->mutex);
-	run_callbacks(channel);
-	pthread_mutex_unlock(&channel->mutex);
-	while (channel->events != NULL) {
-		struct event *event = channel->events;
-		channel->events = event->next;
-		if (event->kind == EVENT_RECEIVED)
-			link_release(event->handle);
-		free(event);
-	}
-	pthread_mutex_destroy(&channel->mutex);
-	pthread_cond_destroy(&channel->wake);
-	free(channel->hello);
-	free(channel);
-}
-
-static void set_deadlines(const struct aside_channel *channel, const struct aside_call_options *options,
-		struct pending *call)
-{
-	uint32_t timeout_ms = call->method->timeout_ms;
-	int64_t now = channel_now_us();
-
-	if (channel->timeout_ms != 0)
-		timeout_ms = channel->timeout_ms;
-	if (options != NULL && options->timeout_ms != 0)
-		timeout_ms = options->timeout_ms;
-	if (timeout_ms > TIMEOUT_MS_MAX)
-		timeout_ms = TIMEOUT_MS_MAX;
-	call->deadline_us = now + (int64_t)timeout_ms * US_PER_MS;
-	call->give_up_waiting_us = now + (int64_t)channel->connect_timeout_ms * US_PER_MS;
-}
-
-/* The request and the metadata, copied into one block. */
-static enum aside_code copy_request(struct pending *call, const ProtobufCMessage *request,
-		const struct aside_call_options *options, struct aside_status *err)
-{
-	size_t size = protobuf_c_message_get_packed_size(request), metadata = 0;
-	size_t n = options != NULL ? options->n_metadata : 0;
-	uint8_t *out;
-
-	for (size_t i = 0; i < n; i++)
-		metadata += strlen(options->metadata[i].key) + options->metadata[i].value_bytes;
-	if (n > METADATA_MAX || metadata > METADATA_BYTES_MAX)
-		return fail(err, ASIDE_INVALID_ARGUMENT, "METADATA_TOO_LARGE", "more than %d entries or 8 KiB of metadata",
-				METADATA_MAX);
-	if (size > call->method->request_bytes)
-		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the request has %zu bytes; at most %u", size,
-				call->method->request_bytes);
-	out = call->request = malloc(size + metadata + 1);
-	if (out == NULL)
-		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
-	call->request_size = protobuf_c_message_pack(request, out);
-	out += size;
-	for (size_t i = 0; i < n; i++) {
-		const struct aside_metadata *from = &options->metadata[i];
-		struct metadata *to = &call->metadata[call->n_metadata++];
-		to->key = (struct bytes){ memcpy(out, from->key, strlen(from->key)), strlen(from->key) };
-		out += to->key.size;
-		to->value = (struct bytes){ out, from->value_bytes };
-		if (from->value_bytes > 0)
-			memcpy(out, from->value, from->value_bytes);
-		out += from->value_bytes;
-	}
-	return ASIDE_OK;
-}
-
-static void add_call(struct aside_channel *channel, struct pending *call, uint64_t *ret_call_id)
-{
-	int64_t due = call->deadline_us < call->give_up_waiting_us ? call->deadline_us : call->give_up_waiting_us;
-
-	pthread_mutex_lock(&channel->mutex);
-	call->id = ++channel->next_id;
-	if (ret_call_id != NULL)
-		*ret_call_id = call->id;
-	*slot_of(channel, call->id) = call;
-	channel->n_calls++;
-	if (due < channel->next_deadline_us) {
-		channel->next_deadline_us = due;
-		pthread_cond_signal(&channel->wake);
-	}
-	place(channel, call, channel_now_us());
-	pthread_mutex_unlock(&channel->mutex);
-}
-
-enum aside_code aside_call_start(struct aside_channel *channel, const struct aside_method *method,
-		const ProtobufCMessage *request, const struct aside_call_options *options, aside_call_done done,
-		void *user, uint64_t *ret_call_id, struct aside_status *ret_status)
-{
-	struct pending *call;
-	enum aside_code code;
-
-	if (channel->pid != getpid())
-		return fail(ret_status, ASIDE_FAILED_PRECONDITION, "FORKED", "the channel belongs to the parent process");
-	call = calloc(1, sizeof *call);
-	if (call == NULL)
-		return fail(ret_status, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
-	call->method = method;
-	call->done = done;
-	call->user = user;
-	set_deadlines(channel, options, call);
-	code = copy_request(call, request, options, ret_status);
-	if (code != ASIDE_OK) {
-		free(call->request);
-		free(call);
-		return code;
-	}
-	add_call(channel, call, ret_call_id);
-	return ASIDE_OK;
-}
-
-void aside_call_cancel(struct aside_channel *channel, uint64_t call_id)
-{
-	pthread_mutex_lock(&channel->mutex);
-	struct pending *call = *slot_of(channel, call_id);
-	if (call != NULL)
-		cancel_one(channel, call, NULL);
-	pthread_mutex_unlock(&channel->mutex);
-}
-
-/* ── the blocking form ───────────────────────────────────────────────────────────────────────────── */
-
-struct waiter {
-	pthread_mutex_t mutex;
-	pthread_cond_t ended;
-	bool done;
-	ProtobufCMessage *response;
-	struct aside_status status;
-};
-
-static void wake_waiter(void *user, ProtobufCMessage *response, const struct aside_status *status)
-{
-	struct waiter *waiter = user;
-
-	pthread_mutex_lock(&waiter->mutex);
-	waiter->response = response;
-	waiter->status = *status;
-	waiter->done = true;
-	pthread_cond_signal(&waiter->ended);
-	pthread_mutex_unlock(&waiter->mutex);
-}
-
-enum aside_code aside_call(struct aside_channel *channel, const struct aside_method *method,
-		const ProtobufCMessage *request, const struct aside_call_options *options,
-		ProtobufCMessage **ret_response, struct aside_status *ret_status)
-{
-	struct waiter waiter = { .mutex = PTHREAD_MUTEX_INITIALIZER, .ended = PTHREAD_COND_INITIALIZER };
-	enum aside_code code = aside_call_start(channel, method, request, options, wake_waiter, &waiter, NULL, ret_status);
-
-	if (code != ASIDE_OK)
-		return code;
-	pthread_mutex_lock(&waiter.mutex);
-	while (!waiter.done)
-		pthread_cond_wait(&waiter.ended, &waiter.mutex);
-	pthread_mutex_unlock(&waiter.mutex);
-	if (ret_status != NULL)
-		*ret_status = waiter.status;
-	if (waiter.status.code == ASIDE_OK)
-		*ret_response = waiter.response;
-	return waiter.status.code;
-}
-
-void aside_free(void *message)
-{
-	if (message != NULL)
-		protobuf_c_message_free_unpacked(message, NULL);
-}
-
-const char *aside_version(void)
-{
-	return ASIDE_VERSION;
 }

@@ -1,12 +1,18 @@
-/* One server of a channel: its connection, its session and the calls under way there.
+/* One server of a channel: its connection, its session and the attempts under way there.
  *
  *     DOWN ──up──▶ UP ──GOAWAY──▶ LEAVING        (down from anywhere: DOWN)
  *
- * Everything here runs with the channel's mutex held. */
+ * Calls queue while messages are under way; when one is answered everything queued goes in the next: no timer, no
+ * delay when idle.  Everything here is under the channel's mutex. */
 #pragma once
 
 #include "call.h"
 #include "transport.h"
+
+/* Messages under way, at most: the server keeps two requests and gives the others back at once. */
+#define UNDER_WAY_MAX 4
+/* A server that has not answered a request for so long is gone, whatever TCP says: it answers one within 20 s. */
+#define SILENCE_US 30000000ll
 
 enum endpoint_state {
 	ENDPOINT_DOWN,
@@ -14,28 +20,51 @@ enum endpoint_state {
 	ENDPOINT_LEAVING, /* takes no further calls */
 };
 
-/* Requests that may wait for their reply: the protocol's limit is 32 (proto/README.md). */
-#define OUTSTANDING_MAX 32
+/* A message that came before its turn. */
+struct early {
+	struct early *next;
+	uint64_t sequence;
+	struct received *received;
+};
 
 struct endpoint {
 	struct aside_channel *channel;
 	struct link *link;
 	enum endpoint_state state;
-	bool sending;        /* a message is under way: what comes now goes with the next */
-	unsigned outstanding; /* requests the server has not answered */
-	unsigned n_calls;
-	int64_t last_sent_us; /* 0: nothing in this connection yet, so HELLO comes first */
-	struct pending *queue, **queue_tail; /* calls to send */
+	uint64_t session;            /* its number: a new one for each connection */
+	uint64_t next_out, next_in;  /* sequence numbers */
+	unsigned outstanding;        /* requests the server has not answered */
+	int64_t waiting_since_us;    /* since when there is one */
+	unsigned n_attempts;         /* here, queued or sent */
+	struct attempt *queue, **queue_tail;
+	uint8_t *frames; /* other frames to send, serialized: after the queue */
+	size_t frames_size, frames_room;
+	struct early *early;
+	uint32_t stream_items; /* credit with which streams to the server begin, from its HELLO */
+	uint64_t stream_bytes;
+	unsigned failures;         /* in a row */
+	int64_t ejected_until_us;  /* no calls before, unless every other is worse */
 };
 
-/* Puts a call in the queue.  endpoint_flush() sends it. */
-void endpoint_queue(struct endpoint *endpoint, struct pending *call);
+/* Puts an attempt in the queue, with a call id.  endpoint_flush() sends it. */
+void endpoint_queue(struct endpoint *endpoint, struct attempt *attempt);
 
-/* Takes a call out of the queue, if it is there. */
-void endpoint_unqueue(struct endpoint *endpoint, const struct pending *call);
+/* The attempt is over: out of the queue, if it is there still. */
+void endpoint_leave(struct endpoint *endpoint, struct attempt *attempt);
+
+/* Queues another frame of a call that was sent or is queued.  False without memory. */
+bool endpoint_put(struct endpoint *endpoint, const struct frame *frame) MUST_CHECK;
 
 /* Sends what is queued, or an empty message to keep one request with the server while calls are under way. */
 void endpoint_flush(struct endpoint *endpoint, int64_t now_us);
 
-/* A new connection, or none: what was outstanding is void. */
-void endpoint_set_state(struct endpoint *endpoint, enum endpoint_state state);
+/* The next message in sequence among `received` (taken; NULL: none) and those that came early; NULL: not yet. */
+struct received *endpoint_next(struct endpoint *endpoint, uint64_t sequence, struct received *received);
+
+/* A new session, as after a new connection. */
+void endpoint_begin(struct endpoint *endpoint);
+
+/* DOWN: what was outstanding is void. */
+void endpoint_end(struct endpoint *endpoint);
+
+void endpoint_fini(struct endpoint *endpoint);

@@ -12,6 +12,7 @@
 #include "aside/v1/pages.rpc.h"
 #include "aside/v1/threads.rpc.h"
 #include "aside/v1/wall.rpc.h"
+#include "stream.h"
 #include "wire/envelope.h"
 #include "wire/schema.h"
 #include "wire/status.h"
@@ -62,6 +63,7 @@ static enum aside_code pack(const Aside__Rpc__V1__Hello *hello, struct arena *ar
 enum aside_code hello_make(const char *token, uint8_t **ret, size_t *ret_size, struct aside_status *err)
 {
 	Aside__Rpc__V1__Hello hello = ASIDE__RPC__V1__HELLO__INIT;
+	Aside__Rpc__V1__Limits limits = ASIDE__RPC__V1__LIMITS__INIT;
 	Aside__Rpc__V1__Metadata metadata = ASIDE__RPC__V1__METADATA__INIT, *all[] = { &metadata };
 	Aside__Rpc__V1__MethodSchema *methods[METHODS_MAX];
 	char bearer[BEARER_BYTES];
@@ -71,6 +73,9 @@ enum aside_code hello_make(const char *token, uint8_t **ret, size_t *ret_size, s
 	if (token != NULL && strlen(token) + 8 > sizeof bearer)
 		return fail(err, ASIDE_INVALID_ARGUMENT, "TOKEN_TOO_LONG", "the token is longer than 6 KiB");
 	arena_init(&arena, ARENA_BYTES);
+	limits.stream_items = STREAM_ITEMS;
+	limits.stream_bytes = STREAM_BYTES;
+	hello.limits = &limits;
 	hello.protocol_version = 1;
 	hello.peer_name = (char *)"libaside/" ASIDE_VERSION;
 	hello.methods = methods;

@@ -4,64 +4,98 @@
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <nng/supplemental/tls/tls.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #include "wire/status.h"
 
-#define RECEIVERS 2
 #define RECONNECT_MIN_MS 50
 #define RECONNECT_MAX_MS 5000
 #define MESSAGE_BYTES_DEFAULT (4u << 20)
-#define REQUEST_BIT 0x80000000u
+
+/* One request.
+ *
+ *     IDLE ──▶ SENDING ──sent──▶ WAITING ──reply, or lost──▶ IDLE
+ *                 └── lost ─────────────────────────────────▶ */
+enum request_state {
+	REQUEST_IDLE,
+	REQUEST_SENDING,
+	REQUEST_WAITING,
+};
+
+struct request {
+	struct link *link;
+	enum request_state state; /* nng orders what changes it */
+	nng_ctx ctx;
+	nng_aio *aio;
+	struct request *next; /* idle */
+};
 
 struct link {
 	nng_socket socket;
 	struct link_events events;
-	nng_aio *send;
-	struct receiver {
-		struct link *link;
-		nng_aio *aio;
-	} receivers[RECEIVERS];
-	atomic_uint next_request;
+	atomic_int pipe; /* the connection's; 0: none */
+	pthread_mutex_t mutex;
+	struct request *idle;
+	struct request requests[REQUESTS_MAX];
 };
 
-static void on_sent(void *arg)
+static void set_idle(struct request *request)
 {
-	struct link *link = arg;
-	int rv = nng_aio_result(link->send);
+	struct link *link = request->link;
 
-	if (rv != 0) {
-		nng_msg_free(nng_aio_get_msg(link->send));
-		nng_aio_set_msg(link->send, NULL);
-	}
-	link->events.sent(link->events.user, rv == 0);
+	request->state = REQUEST_IDLE;
+	pthread_mutex_lock(&link->mutex);
+	request->next = link->idle;
+	link->idle = request;
+	pthread_mutex_unlock(&link->mutex);
 }
 
-static void on_received(void *arg)
+static struct request *take_idle(struct link *link)
 {
-	struct receiver *receiver = arg;
-	struct link *link = receiver->link;
-	int rv = nng_aio_result(receiver->aio);
+	pthread_mutex_lock(&link->mutex);
+	struct request *request = link->idle;
+	if (request != NULL)
+		link->idle = request->next;
+	pthread_mutex_unlock(&link->mutex);
+	return request;
+}
 
-	if (rv == NNG_ECLOSED || rv == NNG_ECANCELED)
+static void on_request(void *arg)
+{
+	struct request *request = arg;
+	struct link *link = request->link;
+	int rv = nng_aio_result(request->aio);
+	nng_msg *msg = NULL;
+
+	if (rv == 0 && request->state == REQUEST_SENDING) {
+		request->state = REQUEST_WAITING;
+		nng_ctx_recv(request->ctx, request->aio);
 		return;
-	if (rv == 0) {
-		nng_msg *msg = nng_aio_get_msg(receiver->aio);
-		link->events.received(link->events.user, msg, (struct bytes){ nng_msg_body(msg), nng_msg_len(msg) });
 	}
-	nng_recv_aio(link->socket, receiver->aio);
+	if (rv != 0 && request->state == REQUEST_SENDING)
+		nng_msg_free(nng_aio_get_msg(request->aio));
+	if (rv == 0)
+		msg = nng_aio_get_msg(request->aio);
+	set_idle(request);
+	if (msg != NULL)
+		link->events.replied(link->events.user, msg, (struct bytes){ nng_msg_body(msg), nng_msg_len(msg) });
+	else
+		link->events.replied(link->events.user, NULL, (struct bytes){ NULL, 0 });
 }
 
 static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
 	struct link *link = arg;
 
-	(void)pipe;
-	if (event == NNG_PIPE_EV_ADD_POST)
+	if (event == NNG_PIPE_EV_ADD_POST) {
+		link->pipe = nng_pipe_id(pipe);
 		link->events.up(link->events.user);
-	else
+	} else {
+		link->pipe = 0;
 		link->events.down(link->events.user);
+	}
 }
 
 static int set_options(struct link *link, const struct aside_options *options)
@@ -70,11 +104,11 @@ static int set_options(struct link *link, const struct aside_options *options)
 	int rv = nng_socket_set_size(link->socket, NNG_OPT_RECVMAXSZ, most);
 
 	if (rv == 0)
+		rv = nng_socket_set_ms(link->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
+	if (rv == 0)
 		rv = nng_socket_set_ms(link->socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS);
 	if (rv == 0)
 		rv = nng_socket_set_ms(link->socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS);
-	if (rv == 0)
-		rv = nng_socket_set_int(link->socket, NNG_OPT_RECVBUF, 64);
 	if (rv == 0)
 		rv = nng_pipe_notify(link->socket, NNG_PIPE_EV_ADD_POST, on_pipe, link);
 	if (rv == 0)
@@ -95,23 +129,33 @@ static int set_tls(nng_dialer dialer, const struct aside_options *options)
 	return rv;
 }
 
+static int make_requests(struct link *link)
+{
+	int rv = 0;
+
+	for (unsigned i = 0; i < REQUESTS_MAX && rv == 0; i++) {
+		struct request *request = &link->requests[i];
+		request->link = link;
+		rv = nng_ctx_open(&request->ctx, link->socket);
+		if (rv == 0)
+			rv = nng_aio_alloc(&request->aio, on_request, request);
+		if (rv == 0)
+			set_idle(request);
+	}
+	return rv;
+}
+
 static int start(struct link *link, const char *url, const struct aside_options *options)
 {
 	nng_dialer dialer;
 	int rv = set_options(link, options);
 
 	if (rv == 0)
-		rv = nng_aio_alloc(&link->send, on_sent, link);
-	for (unsigned i = 0; i < RECEIVERS && rv == 0; i++) {
-		link->receivers[i].link = link;
-		rv = nng_aio_alloc(&link->receivers[i].aio, on_received, &link->receivers[i]);
-	}
+		rv = make_requests(link);
 	if (rv == 0)
 		rv = nng_dialer_create(&dialer, link->socket, url);
 	if (rv == 0 && (strncmp(url, "tls", 3) == 0 || strncmp(url, "wss", 3) == 0))
 		rv = set_tls(dialer, options);
-	for (unsigned i = 0; i < RECEIVERS && rv == 0; i++)
-		nng_recv_aio(link->socket, link->receivers[i].aio);
 	return rv == 0 ? nng_dialer_start(dialer, NNG_FLAG_NONBLOCK) : rv;
 }
 
@@ -119,12 +163,13 @@ enum aside_code link_open(const char *url, const struct aside_options *options, 
 		struct link **ret, struct aside_status *err)
 {
 	struct link *link = calloc(1, sizeof *link);
-	int rv = link == NULL ? NNG_ENOMEM : nng_req0_open_raw(&link->socket);
+	int rv = link == NULL ? NNG_ENOMEM : nng_req0_open(&link->socket);
 
 	if (rv != 0) {
 		free(link);
 		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "NO_SOCKET", "cannot open a socket: %s", nng_strerror(rv));
 	}
+	pthread_mutex_init(&link->mutex, NULL);
 	link->events = *events;
 	rv = start(link, url, options);
 	if (rv != 0) {
@@ -147,12 +192,11 @@ void *link_message_new(size_t size, uint8_t **ret_body)
 
 void link_send(struct link *link, void *message)
 {
-	nng_msg *msg = message;
-	uint32_t request = atomic_fetch_add(&link->next_request, 1) | REQUEST_BIT;
+	struct request *request = take_idle(link);
 
-	(void)nng_msg_header_append_u32(msg, request);
-	nng_aio_set_msg(link->send, msg);
-	nng_send_aio(link->socket, link->send);
+	request->state = REQUEST_SENDING;
+	nng_aio_set_msg(request->aio, message);
+	nng_ctx_send(request->ctx, request->aio);
 }
 
 void link_release(void *handle)
@@ -160,24 +204,27 @@ void link_release(void *handle)
 	nng_msg_free(handle);
 }
 
-/* Before the socket: nng 1.5.2 takes a receive that a callback starts while the socket closes, and leaves it on
- * a freed queue. */
-static void stop_aio(nng_aio *aio)
+void link_reset(struct link *link)
 {
-	if (aio != NULL)
-		nng_aio_stop(aio);
+	nng_pipe pipe = NNG_PIPE_INITIALIZER;
+
+	pipe.id = (uint32_t)link->pipe;
+	if (pipe.id != 0)
+		(void)nng_pipe_close(pipe);
 }
 
+/* Requests end before their socket: nng 1.5.2 takes a receive that a callback starts while the socket closes, and
+ * leaves it on a freed queue. */
 void link_close(struct link *link)
 {
 	if (link == NULL)
 		return;
-	stop_aio(link->send);
-	for (unsigned i = 0; i < RECEIVERS; i++)
-		stop_aio(link->receivers[i].aio);
+	for (unsigned i = 0; i < REQUESTS_MAX; i++)
+		if (link->requests[i].aio != NULL)
+			nng_aio_stop(link->requests[i].aio);
 	(void)nng_close(link->socket);
-	nng_aio_free(link->send);
-	for (unsigned i = 0; i < RECEIVERS; i++)
-		nng_aio_free(link->receivers[i].aio);
+	for (unsigned i = 0; i < REQUESTS_MAX; i++)
+		nng_aio_free(link->requests[i].aio);
+	pthread_mutex_destroy(&link->mutex);
 	free(link);
 }

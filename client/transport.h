@@ -1,5 +1,5 @@
-/* The client's side of nng, all of it: one raw REQ socket to one endpoint.  Raw: no resending, no balancing,
- * no contexts of nng's own. */
+/* The client's side of nng, all of it: one REQ socket to one endpoint, and a context for each request that
+ * waits.  No resending and no balancing of nng's own.  Contexts, for the reasons server/rpc/transport.h gives. */
 #pragma once
 
 #include <stdbool.h>
@@ -7,14 +7,18 @@
 #include "aside/channel.h"
 #include "wire/scope.h"
 
+/* Requests that may wait for their reply: the protocol's limit (proto/README.md). */
+#define REQUESTS_MAX 32
+
 struct link;
 
-/* All run on nng's threads and must only hand over. */
+/* All run on nng's threads, several at once: must not block. */
 struct link_events {
 	void (*up)(void *user);
 	void (*down)(void *user);
-	void (*sent)(void *user, bool ok);                            /* the message given to link_send() */
-	void (*received)(void *user, void *handle, struct bytes body); /* give back with link_release() */
+	/* Each link_send() ends in one of these: the reply, to be given back with link_release(), or NULL where
+	 * the connection was lost. */
+	void (*replied)(void *user, void *handle, struct bytes body);
 	void *user;
 };
 
@@ -25,10 +29,13 @@ enum aside_code link_open(const char *url, const struct aside_options *options, 
 /* A message of `size` bytes to fill in; NULL without memory. */
 void *link_message_new(size_t size, uint8_t **ret_body) MUST_CHECK;
 
-/* Sends it; one at a time: the next after `sent`.  Takes `message`. */
+/* Sends it: at most REQUESTS_MAX that have not ended.  Takes `message`.  Never blocks. */
 void link_send(struct link *link, void *message);
 
 void link_release(void *handle);
+
+/* Drops the connection; another is made. */
+void link_reset(struct link *link);
 
 /* No event runs afterwards.  Not from an event. */
 void link_close(struct link *link);

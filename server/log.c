@@ -6,6 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LINE_BYTES 1024
+#define HELD_BYTES 16384
+
 static const char *const names[] = { "debug", "info", "warning", "error" };
 static enum log_level threshold = LOG_INFO;
 
@@ -24,19 +27,80 @@ bool log_level_parse(const char *name, enum log_level *ret)
 	return false;
 }
 
+bool log_wants(enum log_level level)
+{
+	return level >= threshold;
+}
+
+/* ── lines held back ─────────────────────────────────────────────────────────────────────────────── */
+
+static _Thread_local struct {
+	bool held;
+	size_t size;
+	char lines[HELD_BYTES];
+} hold;
+
+static void write_out(const char *text, size_t size)
+{
+	ssize_t ignored = write(STDERR_FILENO, text, size);
+
+	(void)ignored; /* there is nobody to tell */
+}
+
+static void put_line(const char *line, size_t size)
+{
+	if (!hold.held) {
+		write_out(line, size);
+		return;
+	}
+	if (hold.size + size > sizeof hold.lines) {
+		write_out(hold.lines, hold.size);
+		hold.size = 0;
+	}
+	memcpy(hold.lines + hold.size, line, size);
+	hold.size += size;
+}
+
+void log_hold(void)
+{
+	hold.held = true;
+}
+
+void log_release(void)
+{
+	hold.held = false;
+	if (hold.size > 0)
+		write_out(hold.lines, hold.size);
+	hold.size = 0;
+}
+
+/* ── a line ──────────────────────────────────────────────────────────────────────────────────────── */
+
+/* "time=2026-11-26T12:00:00", made anew once a second. */
+static const char *second_text(time_t second)
+{
+	static _Thread_local time_t last;
+	static _Thread_local char text[32];
+	struct tm utc;
+
+	if (second != last && gmtime_r(&second, &utc) != NULL) {
+		(void)strftime(text, sizeof text, "time=%Y-%m-%dT%H:%M:%S", &utc);
+		last = second;
+	}
+	return text;
+}
+
 void log_write(enum log_level level, const char *fmt, ...)
 {
-	char line[1024];
+	char line[LINE_BYTES];
 	struct timespec now;
-	struct tm utc;
 	va_list ap;
 
-	if (level < threshold)
+	if (!log_wants(level))
 		return;
 	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &utc);
-	size_t used = strftime(line, sizeof line, "time=%Y-%m-%dT%H:%M:%S", &utc);
-	used += (size_t)snprintf(line + used, sizeof line - used, ".%06ldZ level=%s ", now.tv_nsec / 1000, names[level]);
+	size_t used = (size_t)snprintf(line, sizeof line, "%s.%06ldZ level=%s ", second_text(now.tv_sec), now.tv_nsec / 1000,
+			names[level]);
 	va_start(ap, fmt);
 	int n = vsnprintf(line + used, sizeof line - used - 1, fmt, ap);
 	va_end(ap);
@@ -45,6 +109,5 @@ void log_write(enum log_level level, const char *fmt, ...)
 		if (line[i] == '\n')
 			line[i] = ' ';
 	line[used++] = '\n';
-	ssize_t ignored = write(STDERR_FILENO, line, used);
-	(void)ignored;
+	put_line(line, used);
 }

@@ -2,6 +2,8 @@
  * thread: a line is written whole. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "aside/status.h"
 
 enum log_level {
@@ -16,6 +18,13 @@ void log_init(enum log_level level);
 
 /* "info" → LOG_INFO; false for an unknown name. */
 bool log_level_parse(const char *name, enum log_level *ret);
+
+/* Whether lines of `level` are written. */
+bool log_wants(enum log_level level);
+
+/* Keeps this thread's lines together until log_release(): one write for all that a visit has to say. */
+void log_hold(void);
+void log_release(void);
 
 /* `fmt` gives the keys and values: "event=drain calls=%zu". */
 void log_write(enum log_level level, const char *fmt, ...) ASIDE_PRINTF(2, 3);

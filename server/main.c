@@ -129,8 +129,7 @@ static enum aside_code start(struct program *program, struct aside_status *err)
 	if (code != ASIDE_OK)
 		return code;
 	builtin_init(program->server, program->handlers);
-	server_start(program->server);
-	return ASIDE_OK;
+	return server_start(program->server, err);
 }
 
 static void announce(const struct program *program)

@@ -103,8 +103,9 @@ static const char *emit_method(FILE *out, const File *file, const Service *servi
 			rule.callers & ASIDE_CALLER_ANYONE ? " | ASIDE_CALLER_ANYONE" : "",
 			rule.callers & ASIDE_CALLER_PERSON ? " | ASIDE_CALLER_PERSON" : "",
 			rule.callers & ASIDE_CALLER_SERVICE ? " | ASIDE_CALLER_SERVICE" : "");
-	fprintf(out, "\t\t.scope = \"%s\",\n\t\t.role = \"%s\",\n\t\t.timeout_ms = %u,\n\t\t.request_bytes = %u,\n",
-			rule.scope, rule.role, rule.timeout_ms, rule.request_bytes);
+	fprintf(out, "\t\t.scope = \"%s\",\n\t\t.role = \"%s\",\n\t\t.timeout_ms = %u,\n\t\t.request_bytes = %u,\n"
+		     "\t\t.concurrency = %u,\n",
+			rule.scope, rule.role, rule.timeout_ms, rule.request_bytes, rule.concurrency);
 	fprintf(out, "\t\t.client_streaming = %s,\n\t\t.server_streaming = %s,\n\t},\n",
 			method->client_streaming ? "true" : "false", method->server_streaming ? "true" : "false");
 	return NULL;

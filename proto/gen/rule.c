@@ -55,6 +55,7 @@ static const char *read_field(const struct field *field, struct rule *rule)
 	case 3: return read_text(field->bytes, rule->role);
 	case 4: rule->timeout_ms = (uint32_t)field->value; return NULL;
 	case 5: rule->request_bytes = (uint32_t)field->value; return NULL;
+	case 6: rule->concurrency = (uint32_t)field->value; return NULL;
 	default: return "the rule has a field this generator does not know";
 	}
 }

@@ -11,6 +11,7 @@ struct rule {
 	char role[64];
 	uint32_t timeout_ms;
 	uint32_t request_bytes;
+	uint32_t concurrency;
 };
 
 /* NULL and *ret, or why the method is refused (static). */

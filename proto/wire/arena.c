@@ -47,6 +47,25 @@ void arena_fini(struct arena *arena)
 	arena->used_bytes = 0;
 }
 
+struct arena_mark arena_mark(const struct arena *arena)
+{
+	return (struct arena_mark){ arena->blocks, arena->blocks != NULL ? arena->blocks->used : 0, arena->used_bytes };
+}
+
+void arena_rewind(struct arena *arena, const struct arena_mark *mark)
+{
+	while (arena->blocks != mark->block) {
+		struct arena_block *block = arena->blocks;
+		arena->blocks = block->next;
+		free(block);
+	}
+	if (mark->block != NULL) { /* what is given out is zeroed */
+		memset((char *)mark->block->data + mark->block_used, 0, mark->block->used - mark->block_used);
+		mark->block->used = mark->block_used;
+	}
+	arena->used_bytes = mark->used_bytes;
+}
+
 static struct arena_block *block_add(struct arena *arena, size_t need)
 {
 	size_t size = arena->blocks == NULL ? BLOCK_BYTES_MIN : arena->blocks->size * 2;

@@ -27,5 +27,13 @@ void *arena_alloc(struct arena *arena, size_t size) MUST_CHECK;
 /* A NUL-terminated copy; NULL as above. */
 char *arena_strndup(struct arena *arena, const char *text, size_t size) MUST_CHECK;
 
+/* A point to come back to: arena_rewind() frees what was allocated since. */
+struct arena_mark {
+	struct arena_block *block;
+	size_t block_used, used_bytes;
+};
+struct arena_mark arena_mark(const struct arena *arena);
+void arena_rewind(struct arena *arena, const struct arena_mark *mark);
+
 /* For tests: fail the nth allocation from now of any arena in this thread (1: the next); 0: never. */
 void arena_fail_nth(unsigned nth);

@@ -1,4 +1,4 @@
-/* Envelope = { repeated Frame frames = 1 }, read in place and written in one pass.  See envelope.h. */
+/* Envelope = { session, sequence, repeated Frame frames }, read in place and written in one pass.  See envelope.h. */
 #include "envelope.h"
 
 #include <string.h>
@@ -6,16 +6,28 @@
 #include "status.h"
 #include "varint.h"
 
-enum { FIELD_FRAMES = 1, FIELD_CALL_ID = 1 };
+enum { FIELD_SESSION = 1, FIELD_SEQUENCE = 2, FIELD_FRAMES = 3, FIELD_CALL_ID = 1 };
 
 static enum aside_code malformed(struct aside_status *err, const char *what)
 {
 	return fail(err, ASIDE_INVALID_ARGUMENT, "MALFORMED_ENVELOPE", "not an envelope: %s", what);
 }
 
-void envelope_read(struct envelope_reader *reader, struct bytes message)
+struct envelope_head envelope_read(struct envelope_reader *reader, struct bytes message)
 {
+	struct envelope_head head = { 0 };
+	struct bytes rest = message;
+	struct field field;
+
 	*reader = (struct envelope_reader){ .rest = message };
+	while (field_take(&rest, &field) && field.number < FIELD_FRAMES) {
+		if (field.number == FIELD_SESSION && field.type == WIRE_FIXED64)
+			head.session = field.value;
+		else if (field.number == FIELD_SEQUENCE && field.type == WIRE_VARINT)
+			head.sequence = field.value;
+		reader->rest = rest;
+	}
+	return head;
 }
 
 /* ── reading ─────────────────────────────────────────────────────────────────────────────────────── */
@@ -238,6 +250,27 @@ static uint8_t *body_write(const struct frame *frame, uint8_t *out)
 	case FRAME_NONE: break;
 	}
 	return out;
+}
+
+uint8_t *envelope_head_write(const struct envelope_head *head, uint8_t *out)
+{
+	if (head->session != 0) {
+		*out++ = FIELD_SESSION << 3 | WIRE_FIXED64;
+		for (unsigned shift = 0; shift < 64; shift += 8)
+			*out++ = (uint8_t)(head->session >> shift);
+	}
+	return number_write(out, FIELD_SEQUENCE, head->sequence);
+}
+
+size_t envelope_fitting(const uint8_t *frames, size_t size, size_t most)
+{
+	struct bytes rest = { frames, size };
+	struct field field;
+	size_t used = 0;
+
+	while (size > most && field_take(&rest, &field) && (used == 0 || size - rest.size <= most))
+		used = size - rest.size;
+	return size <= most ? size : used;
 }
 
 static size_t content_size(const struct frame *frame, size_t body)

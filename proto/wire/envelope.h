@@ -8,7 +8,7 @@
 
 #include "scope.h"
 
-#define ENVELOPE_FRAMES_MAX 4096
+#define ENVELOPE_FRAMES_MAX 262144 /* of the smallest in 1 MiB */
 #define METADATA_BYTES_MAX 8192
 #define METADATA_MAX 32
 #define METHOD_PATH_MAX 256
@@ -48,18 +48,34 @@ struct frame {
 	size_t n_metadata;
 };
 
+/* What stands before the frames. */
+struct envelope_head {
+	uint64_t session;  /* 0: a plain message */
+	uint64_t sequence; /* in the session, from 1 */
+};
+
+#define ENVELOPE_HEAD_MAX 20 /* bytes */
+
 /* Walks a message's frames.  */
 struct envelope_reader {
 	struct bytes rest;
 	size_t n_frames;
 };
 
-void envelope_read(struct envelope_reader *reader, struct bytes message);
+/* Reads the head: fields in the order of their numbers, as every protobuf library writes them.  Bytes that are
+ * no envelope have an empty one. */
+struct envelope_head envelope_read(struct envelope_reader *reader, struct bytes message);
 
 /* ASIDE_OK and *ret_more with a frame in *ret; ASIDE_OK and !*ret_more at the end; INVALID_ARGUMENT,
  * reason MALFORMED_ENVELOPE, for bytes that are no envelope or go beyond a limit above. */
 enum aside_code envelope_next(struct envelope_reader *reader, struct frame *ret, bool *ret_more,
 		struct aside_status *err) MUST_CHECK;
+
+/* Writes a head; `out` has room for ENVELOPE_HEAD_MAX.  Returns the end. */
+uint8_t *envelope_head_write(const struct envelope_head *head, uint8_t *out);
+
+/* How many bytes of serialized frames fit `most`: whole frames, at least one. */
+size_t envelope_fitting(const uint8_t *frames, size_t size, size_t most);
 
 /* Bytes `frame` adds to an envelope. */
 size_t envelope_frame_size(const struct frame *frame);

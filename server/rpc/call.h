@@ -7,8 +7,19 @@
  *     begin ── call->op set ──▶ store ──▶ end ── call->op set again ──▶ store ──▶ end …
  *       └── no op: call->response (or a code) is the answer          └── no op: the answer
  *
- * Both run on a worker thread; a call is in one thread at a time. */
+ * A streaming method has more steps, each as small as those two, each free to name an operation:
+ *
+ *     item          the client sent one
+ *     half_closed   the client has sent its last
+ *     pull          something may be sent: it has just begun, credit has come, or call_wake() was called
+ *     gone          the call has ended, however: the last word, where call_wake()'s callers are told
+ *
+ * It lasts until a step fails, calls call_finish(), or (where only the client streams) makes the response.
+ *
+ * All run on the thread that visits the call's session; a call is in one thread at a time. */
 #pragma once
+
+#include <stdatomic.h>
 
 #include "aside/method.h"
 #include "wire/arena.h"
@@ -39,7 +50,7 @@ struct call {
 	const struct aside_method *method;
 	struct principal principal;
 	int64_t now_us;      /* since 1970, when the call was dispatched; every statement's idea of now */
-	int64_t deadline_us; /* on the monotonic clock */
+	int64_t deadline_us; /* on the monotonic clock; what a call makes on its way has this, too */
 	struct arena arena;
 	ProtobufCMessage *request;  /* in the arena */
 	ProtobufCMessage *response; /* in the arena; made by call_response() */
@@ -47,6 +58,8 @@ struct call {
 	void *state;                /* the handler's own, between begin and end; in the arena */
 	const struct handler *handler;
 	char request_id[33];        /* for logs and INTERNAL errors */
+	char traceparent[56];       /* W3C trace context as it came; "" where none did */
+	bool finished;              /* call_finish() */
 };
 
 typedef enum aside_code handler_begin(struct call *call, const void *request, struct aside_status *err);
@@ -56,6 +69,11 @@ struct handler {
 	const char *method; /* as the .proto spells it: "SendMessage" */
 	handler_begin *begin;
 	handler_end *end; /* NULL where begin always answers */
+	/* Streaming methods; each may be NULL. */
+	enum aside_code (*item)(struct call *call, const void *item, struct aside_status *err);
+	enum aside_code (*half_closed)(struct call *call, struct aside_status *err);
+	enum aside_code (*pull)(struct call *call, struct aside_status *err);
+	void (*gone)(struct call *call);
 };
 
 /* One service's handlers, in the order of the .proto; `main` lists them in server/service/service.h.
@@ -72,6 +90,25 @@ void *call_response(struct call *call) MUST_CHECK;
 
 /* A zeroed piece of the arena; NULL as above. */
 void *call_alloc(struct call *call, size_t size) MUST_CHECK;
+
+/* ── streams ─────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Whether the peer has given credit for one more item. */
+bool call_writable(const struct call *call);
+
+/* Sends one item, a message of the method's response type or its bytes.  Only while call_writable().  Borrowed. */
+void call_send(struct call *call, const ProtobufCMessage *item);
+void call_send_bytes(struct call *call, struct bytes item);
+
+/* The stream has ended well, once this step has returned ASIDE_OK. */
+void call_finish(struct call *call);
+
+/* Has `pull` run soon.  Any thread, from the call's first step until `gone` has returned; never blocks. */
+void call_wake(struct call *call);
+
+/* Frees what the call's arena got since `begin` has returned, so that a long stream does not fill it.  Not while
+ * an operation is under way. */
+void call_forget(struct call *call);
 
 /* RESOURCE_EXHAUSTED, reason CALL_TOO_LARGE: the call's arena is full. */
 enum aside_code call_full(struct aside_status *err);

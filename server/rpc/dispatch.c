@@ -3,19 +3,16 @@
 
 #include <string.h>
 
-#include "store/op.h"
+#include "auth.h"
 #include "wire/validate.h"
 
-#define SLOTS 256 /* a power of two, several times the number of methods */
-
-struct slot {
-	const struct aside_method *method;
-	const struct handler *handler;
-};
+#define SLOTS 1024 /* a power of two, several times METHODS_MAX */
 
 struct dispatcher {
 	const struct handlers *const *handlers;
-	struct slot slots[SLOTS];
+	struct route routes[METHODS_MAX];
+	size_t n_routes;
+	const struct route *slots[SLOTS];
 };
 
 static size_t hash_of(const char *path, size_t size)
@@ -52,12 +49,16 @@ static enum aside_code add_service(struct dispatcher *dispatcher, const struct h
 					handlers->handlers[i].method);
 	for (size_t i = 0; i < handlers->service->n_methods; i++) {
 		const struct aside_method *method = &handlers->service->methods[i];
+		struct route *route = &dispatcher->routes[dispatcher->n_routes];
 		size_t slot = hash_of(method->path, strlen(method->path));
-		while (dispatcher->slots[slot].method != NULL)
-			slot = (slot + 1) & (SLOTS - 1);
-		dispatcher->slots[slot] = (struct slot){ method, find_handler(handlers, method->name) };
-		if (dispatcher->slots[slot].handler == NULL)
+		if (dispatcher->n_routes == METHODS_MAX)
+			return fail(err, ASIDE_INTERNAL, "TOO_MANY_METHODS", "more than %d methods", METHODS_MAX);
+		*route = (struct route){ method, find_handler(handlers, method->name), (unsigned)dispatcher->n_routes++ };
+		if (route->handler == NULL)
 			return fail(err, ASIDE_INTERNAL, "NO_HANDLER", "%s has no handler", method->path);
+		while (dispatcher->slots[slot] != NULL)
+			slot = (slot + 1) & (SLOTS - 1);
+		dispatcher->slots[slot] = route;
 	}
 	return ASIDE_OK;
 }
@@ -90,25 +91,27 @@ const struct handlers *const *dispatcher_handlers(const struct dispatcher *dispa
 	return dispatcher->handlers;
 }
 
-bool dispatcher_find(const struct dispatcher *dispatcher, struct bytes path, const struct handler **ret_handler,
-		const struct aside_method **ret_method)
+const struct route *dispatcher_routes(const struct dispatcher *dispatcher, size_t *ret_n)
+{
+	*ret_n = dispatcher->n_routes;
+	return dispatcher->routes;
+}
+
+const struct route *dispatcher_find(const struct dispatcher *dispatcher, struct bytes path)
 {
 	size_t slot = hash_of((const char *)path.data, path.size);
 
-	for (; dispatcher->slots[slot].method != NULL; slot = (slot + 1) & (SLOTS - 1)) {
-		const struct aside_method *method = dispatcher->slots[slot].method;
-		if (strlen(method->path) != path.size || memcmp(method->path, path.data, path.size) != 0)
-			continue;
-		*ret_handler = dispatcher->slots[slot].handler;
-		*ret_method = method;
-		return true;
+	for (; dispatcher->slots[slot] != NULL; slot = (slot + 1) & (SLOTS - 1)) {
+		const char *known = dispatcher->slots[slot]->method->path;
+		if (strlen(known) == path.size && memcmp(known, path.data, path.size) == 0)
+			return dispatcher->slots[slot];
 	}
-	return false;
+	return NULL;
 }
 
 /* ── policy ──────────────────────────────────────────────────────────────────────────────────────── */
 
-static enum aside_code check_policy(const struct call *call, struct aside_status *err)
+enum aside_code dispatch_policy(const struct call *call, struct aside_status *err)
 {
 	const struct aside_method *method = call->method;
 	const struct principal *principal = &call->principal;
@@ -133,39 +136,21 @@ static enum aside_code check_policy(const struct call *call, struct aside_status
 			principal->kind == PRINCIPAL_PERSON ? "person" : "service");
 }
 
-/* ── a call ──────────────────────────────────────────────────────────────────────────────────────── */
+/* ── bytes ───────────────────────────────────────────────────────────────────────────────────────── */
 
-enum aside_code dispatch_begin(struct task *task, const struct frame *frame, struct aside_status *err)
+enum aside_code dispatch_unpack(struct call *call, struct bytes payload, ProtobufCMessage **ret, struct aside_status *err)
 {
-	struct call *call = &task->call;
-	enum aside_code code = check_policy(call, err);
+	const struct aside_method *method = call->method;
+	enum aside_code code;
 
-	if (code != ASIDE_OK)
-		return code;
-	if (frame->payload.size > call->method->request_bytes)
+	if (payload.size > method->request_bytes)
 		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the request has %zu bytes; at most %u",
-				frame->payload.size, call->method->request_bytes);
-	code = validate(call->method->request, frame->payload, err);
+				payload.size, method->request_bytes);
+	code = validate(method->request, payload, err);
 	if (code != ASIDE_OK)
 		return code;
-	call->request = protobuf_c_message_unpack(call->method->request, &call->arena.allocator, frame->payload.size,
-			frame->payload.data);
-	if (call->request == NULL)
-		return call_full(err);
-	return call->handler->begin(call, call->request, err);
-}
-
-enum aside_code dispatch_end(struct task *task, struct aside_status *err)
-{
-	struct call *call = &task->call;
-	struct op *finished = call->op;
-	enum aside_code code = call->handler->end(call, call->request, err);
-
-	op_release(finished);
-	/* The same operation still in place means that there is no further one. */
-	if (call->op == finished)
-		call->op = NULL;
-	return code;
+	*ret = protobuf_c_message_unpack(method->request, &call->arena.allocator, payload.size, payload.data);
+	return *ret == NULL ? call_full(err) : ASIDE_OK;
 }
 
 static struct bytes pack(struct arena *arena, const ProtobufCMessage *message)
@@ -179,26 +164,19 @@ static struct bytes pack(struct arena *arena, const ProtobufCMessage *message)
 	return (struct bytes){ packed, size };
 }
 
-void dispatch_reply(struct session *session, uint64_t call_id, struct call *call, const struct aside_status *status)
+void dispatch_reply(const struct call *call, const struct aside_status *status, struct arena *arena, struct frame *ret)
 {
-	struct frame frame;
-	struct arena arena; /* of its own: a call whose arena is full still gets its reply */
-
-	memset(&frame, 0, offsetof(struct frame, metadata));
-	frame.n_metadata = 0;
-	frame.kind = FRAME_REPLY;
-	frame.call_id = call_id;
-	frame.code = (uint32_t)status->code;
-	arena_init(&arena, 2 * MESSAGE_BYTES_MAX);
-	if (status->code == ASIDE_OK) {
-		frame.payload = pack(&arena, call->response);
-	} else {
-		Aside__Rpc__V1__Status *wire = status_to_proto(status, &arena);
+	memset(ret, 0, offsetof(struct frame, metadata));
+	ret->n_metadata = 0;
+	ret->kind = FRAME_REPLY;
+	ret->code = (uint32_t)status->code;
+	if (status->code != ASIDE_OK) {
+		Aside__Rpc__V1__Status *wire = status_to_proto(status, arena);
 		if (wire != NULL)
-			frame.status = pack(&arena, &wire->base);
+			ret->status = pack(arena, &wire->base);
+	} else if (!call->method->server_streaming) {
+		ret->payload = pack(arena, call->response);
 	}
-	session_put(session, &frame);
-	arena_fini(&arena);
 }
 
 /* ── what handlers use (call.h) ──────────────────────────────────────────────────────────────────── */

@@ -1,37 +1,40 @@
-/* One call from its frame to its reply.  Takes bytes and gives bytes: no socket in sight, so that tests and
- * the fuzzer drive it directly. */
+/* Methods and their handlers; bytes to messages and back.  Knows no session and no socket, so that tests and the
+ * fuzzer drive it directly. */
 #pragma once
 
-#include "server.h"
-#include "session.h"
+#include "call.h"
+#include "wire/envelope.h"
 
-/* A call on its way. */
-struct task {
-	struct call call;
-	struct server *server;
-	struct session *session;
-	uint64_t call_id;
-	int64_t began_us;
-	struct task *next; /* in the workers' queue, once its operation is done */
+#define METHODS_MAX 256
+
+/* A method with its handler. */
+struct route {
+	const struct aside_method *method;
+	const struct handler *handler;
+	unsigned index; /* below METHODS_MAX, in the order of the services */
 };
 
 struct dispatcher;
 
+/* INTERNAL where a method has no handler, or a handler no method. */
 enum aside_code dispatcher_open(const struct handlers *const *handlers, struct dispatcher **ret,
 		struct aside_status *err) MUST_CHECK;
 void dispatcher_close(struct dispatcher *dispatcher);
 const struct handlers *const *dispatcher_handlers(const struct dispatcher *dispatcher);
 
-/* The handler and method of a path; false if there is none such. */
-bool dispatcher_find(const struct dispatcher *dispatcher, struct bytes path, const struct handler **ret_handler,
-		const struct aside_method **ret_method);
+/* The route of a path; NULL if there is none such. */
+const struct route *dispatcher_find(const struct dispatcher *dispatcher, struct bytes path);
 
-/* Checks and unpacks the request of `frame` into task->call, whose method and principal are set, and runs
- * the handler's begin. */
-enum aside_code dispatch_begin(struct task *task, const struct frame *frame, struct aside_status *err) MUST_CHECK;
+/* All routes, by index. */
+const struct route *dispatcher_routes(const struct dispatcher *dispatcher, size_t *ret_n);
 
-/* After the operation: runs the handler's end. */
-enum aside_code dispatch_end(struct task *task, struct aside_status *err) MUST_CHECK;
+/* Whether the call's principal may call its method. */
+enum aside_code dispatch_policy(const struct call *call, struct aside_status *err) MUST_CHECK;
 
-/* Queues the reply: the response with ASIDE_OK, `status` otherwise. */
-void dispatch_reply(struct session *session, uint64_t call_id, struct call *call, const struct aside_status *status);
+/* Checks a payload and unpacks it into the call's arena. */
+enum aside_code dispatch_unpack(struct call *call, struct bytes payload, ProtobufCMessage **ret,
+		struct aside_status *err) MUST_CHECK;
+
+/* The REPLY that ends a call: the response with ASIDE_OK, `status` otherwise; `call` may be NULL for a call that
+ * never was.  Allocates in `arena`, so that a call whose own is full still gets its reply. */
+void dispatch_reply(const struct call *call, const struct aside_status *status, struct arena *arena, struct frame *ret);

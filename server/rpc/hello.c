@@ -68,29 +68,23 @@ enum aside_code hello_principal(struct auth *auth, const struct session *session
 
 /* ── HELLO ───────────────────────────────────────────────────────────────────────────────────────── */
 
-static const struct aside_method *find_method(const struct handlers *const *handlers, const char *path)
+/* Keeps of `hello` only the methods on which the two sides disagree: calls to them are refused. */
+static void find_conflicts(struct session *session, Aside__Rpc__V1__Hello *hello, struct arena *arena)
 {
-	for (; *handlers != NULL; handlers++)
-		for (size_t i = 0; i < (*handlers)->service->n_methods; i++)
-			if (strcmp((*handlers)->service->methods[i].path, path) == 0)
-				return &(*handlers)->service->methods[i];
-	return NULL;
-}
-
-/* Keeps of `hello` only the methods on which the two sides disagree. */
-static void find_conflicts(const struct handlers *const *handlers, Aside__Rpc__V1__Hello *hello, struct arena *arena)
-{
+	const struct dispatcher *dispatcher = server_dispatcher(session->server);
 	char *layout = arena_alloc(arena, SCHEMA_LAYOUT_MAX);
 	size_t kept = 0;
 
 	for (size_t i = 0; layout != NULL && i < hello->n_methods; i++) {
 		Aside__Rpc__V1__MethodSchema *theirs = hello->methods[i];
-		const struct aside_method *ours = find_method(handlers, theirs->method);
+		const struct route *ours = dispatcher_find(dispatcher,
+				(struct bytes){ (const uint8_t *)theirs->method, strlen(theirs->method) });
 		struct aside_status why;
-		if (ours == NULL || schema_layout(ours, layout, SCHEMA_LAYOUT_MAX) >= SCHEMA_LAYOUT_MAX ||
+		if (ours == NULL || schema_layout(ours->method, layout, SCHEMA_LAYOUT_MAX) >= SCHEMA_LAYOUT_MAX ||
 				schema_fingerprint(layout) == theirs->fingerprint ||
 				schema_compare(layout, theirs->layout, &why) == ASIDE_OK)
 			continue;
+		session->conflicts[ours->index / 64] |= 1ull << ours->index % 64;
 		theirs->conflict = arena_strndup(arena, why.message, strlen(why.message));
 		theirs->layout = arena_strndup(arena, layout, strlen(layout));
 		if (theirs->conflict != NULL && theirs->layout != NULL)
@@ -99,16 +93,21 @@ static void find_conflicts(const struct handlers *const *handlers, Aside__Rpc__V
 	hello->n_methods = kept;
 }
 
-static void answer(struct session *session, const struct handlers *const *handlers, Aside__Rpc__V1__Hello *hello,
-		struct arena *arena)
+static void answer(struct session *session, Aside__Rpc__V1__Hello *hello, struct arena *arena)
 {
 	Aside__Rpc__V1__Limits limits = ASIDE__RPC__V1__LIMITS__INIT;
 	struct frame frame = { .kind = FRAME_HELLO };
 	uint8_t *packed;
 
-	find_conflicts(handlers, hello, arena);
+	if (hello->limits != NULL) {
+		session->stream_items = hello->limits->stream_items;
+		session->stream_bytes = hello->limits->stream_bytes < INT64_MAX / 2 ? hello->limits->stream_bytes : INT64_MAX / 2;
+	}
+	find_conflicts(session, hello, arena);
 	limits.message_bytes = MESSAGE_BYTES_MAX;
 	limits.outstanding_requests = TURNS_MAX;
+	limits.stream_items = STREAM_ITEMS;
+	limits.stream_bytes = STREAM_BYTES;
 	hello->protocol_version = 1;
 	hello->peer_name = (char *)"aside-server/" ASIDE_VERSION;
 	hello->limits = &limits;
@@ -133,8 +132,7 @@ static enum aside_code authenticate(struct auth *auth, struct session *session, 
 	return ASIDE_OK;
 }
 
-void hello_answer(struct auth *auth, const struct handlers *const *handlers, struct session *session,
-		const struct frame *frame)
+void hello_answer(struct session *session, const struct frame *frame)
 {
 	Aside__Rpc__V1__Hello *hello = NULL;
 	struct aside_status err = { 0 };
@@ -144,13 +142,15 @@ void hello_answer(struct auth *auth, const struct handlers *const *handlers, str
 	enum aside_code code = validate(&aside__rpc__v1__hello__descriptor, frame->payload, &err);
 	if (code == ASIDE_OK) {
 		hello = aside__rpc__v1__hello__unpack(&arena.allocator, frame->payload.size, frame->payload.data);
-		code = hello == NULL ? call_full(&err) : authenticate(auth, session, hello, &err);
+		code = hello == NULL ? call_full(&err) : authenticate(server_options(session->server)->auth, session, hello, &err);
 	}
 	if (code == ASIDE_OK) {
-		answer(session, handlers, hello, &arena);
+		answer(session, hello, &arena);
 	} else {
+		struct frame reply;
 		(void)snprintf(session->refused, sizeof session->refused, "%s", err.reason);
-		dispatch_reply(session, 0, NULL, &err);
+		dispatch_reply(NULL, &err, &arena, &reply);
+		session_put(session, &reply);
 	}
 	arena_fini(&arena);
 }

@@ -5,8 +5,7 @@
 #include "session.h"
 
 /* Takes the session's credentials from `frame` and answers it. */
-void hello_answer(struct auth *auth, const struct handlers *const *handlers, struct session *session,
-		const struct frame *frame);
+void hello_answer(struct session *session, const struct frame *frame);
 
 /* The principal of one call: its own credentials, or else its session's; `act-as-user` applied. */
 enum aside_code hello_principal(struct auth *auth, const struct session *session, const struct frame *frame,

@@ -1,16 +1,25 @@
 /* The RPC server: messages in, calls through the handlers, replies out.  Knows no messaging.
  *
- *     transport ──▶ queue ──▶ workers: frames ──▶ policy ──▶ begin ──▶ store ──▶ queue ──▶ workers: end ──▶ reply
+ *     transport ──message──▶ session's mail ──▶ visit: frames ──▶ task: chain ──▶ begin ──▶ store
+ *                                  ▲                                                         │
+ *                                  └────────────────── operation done ◀──────────────────────┘
  *
- * A worker takes what has gathered, handles all of it, then flushes each session it touched: what finishes
- * together leaves together. */
+ * Reading order: session.h (what a peer is), visit.c (a visit), task.c (a call), chain.c (what stands around
+ * every call), dispatch.c (methods and bytes). */
 #pragma once
 
+#include <stdio.h>
+
+#include "admission.h"
 #include "auth.h"
 #include "call.h"
 #include "transport.h"
 
+struct dispatcher;
+struct metrics;
+struct op;
 struct server;
+struct session;
 
 /* How the server hands an operation on: store_submit() in the program. */
 typedef enum aside_code server_submit(void *store, struct op *op, struct aside_status *err);
@@ -22,7 +31,7 @@ struct server_options {
 	bool (*ready)(void *store);
 	void *store;
 	unsigned workers; /* 0: one per processor, at least 2 */
-	unsigned calls_max; /* under way at once; 0: 10,000 */
+	struct admission_options admission;
 };
 
 /* Checks that every method has a handler and every handler a method; starts the workers. */
@@ -34,7 +43,7 @@ enum aside_code server_listen(struct server *server, const char *url, const stru
 		char *ret_url, size_t size, struct aside_status *err) MUST_CHECK;
 
 /* Begins to take calls. */
-void server_start(struct server *server);
+enum aside_code server_start(struct server *server, struct aside_status *err) MUST_CHECK;
 
 /* Takes no further calls, tells the sessions so, and waits for those under way, at most until `deadline_us`
  * (monotonic).  Returns how many were left. */
@@ -43,14 +52,29 @@ unsigned server_drain(struct server *server, int64_t deadline_us);
 /* Whether calls are served: not draining, and the store is there. */
 bool server_serving(struct server *server);
 
-/* Every method's calls by code, for metrics: see http/metrics. */
 struct server_stats {
-	uint64_t calls_ended, calls_failed;
-	unsigned calls_under_way, sessions;
+	unsigned sessions;
+	struct admission_stats admission;
 };
 void server_stats(struct server *server, struct server_stats *ret);
 
+/* All of it in Prometheus' text format. */
+void server_write_metrics(struct server *server, FILE *out);
+
 void server_close(struct server *server);
+
+/* ── for the runtime's own files ─────────────────────────────────────────────────────────────────── */
+
+const struct server_options *server_options(const struct server *server);
+const struct dispatcher *server_dispatcher(const struct server *server);
+struct admission *server_admission(const struct server *server);
+struct metrics *server_metrics(const struct server *server);
+
+/* Has a worker visit a session whose mail said so (session.h). */
+void server_visit_later(struct session *session);
+
+/* Takes a dead session out of the table, if it is there. */
+void server_forget(struct session *session);
 
 /* Time on the monotonic clock, and since 1970. */
 int64_t clock_monotonic_us(void);

@@ -3,7 +3,11 @@
 
 #include <string.h>
 
-struct session *session_new(struct transport *transport, enum session_state state, const struct message *message,
+#include "task.h"
+
+#define CHAINS_MIN 16
+
+struct session *session_new(struct server *server, enum session_state state, uint64_t number, uint32_t connection,
 		int64_t now_us)
 {
 	struct session *session = calloc(1, sizeof *session);
@@ -11,67 +15,160 @@ struct session *session_new(struct transport *transport, enum session_state stat
 	if (session == NULL)
 		return NULL;
 	pthread_mutex_init(&session->mutex, NULL);
-	session->state = state;
 	session->references = 1;
-	session->transport = transport;
-	session->key = turn_key(&message->turn);
-	session->connection = turn_connection(&message->turn);
-	session->peer_uid = message->peer_uid;
-	session->turns[0] = message->turn;
-	session->parked_at_us[0] = now_us;
+	session->server = server;
+	session->state = state;
+	session->number = number;
+	session->connection = connection;
+	session->tasks_tail = &session->tasks;
+	session->next_in = session->next_out = number != 0;
 	session->last_turn_us = now_us;
-	session->n_turns = 1;
 	return session;
 }
 
 void session_retain(struct session *session)
 {
-	pthread_mutex_lock(&session->mutex);
-	session->references++;
-	pthread_mutex_unlock(&session->mutex);
+	atomic_fetch_add(&session->references, 1);
 }
 
 void session_release(struct session *session)
 {
-	pthread_mutex_lock(&session->mutex);
-	unsigned left = --session->references;
-	pthread_mutex_unlock(&session->mutex);
-	if (left > 0)
+	if (atomic_fetch_sub(&session->references, 1) > 1)
 		return;
+	session_kill(session);
 	pthread_mutex_destroy(&session->mutex);
 	free(session->outbox);
+	free(session->calls);
 	free(session);
 }
 
-bool session_park(struct session *session, const struct turn *turn, int64_t now_us)
+/* ── mail ────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* With the mutex held: whether the caller is the one to visit. */
+static bool must_visit(struct session *session)
 {
-	pthread_mutex_lock(&session->mutex);
-	bool room = session->n_turns < TURNS_MAX;
-	if (room) {
-		unsigned at = (session->first_turn + session->n_turns++) % TURNS_MAX;
-		session->turns[at] = *turn;
-		session->parked_at_us[at] = now_us;
-		session->last_turn_us = now_us;
-	}
-	pthread_mutex_unlock(&session->mutex);
-	return room;
+	bool must = !session->visited;
+
+	session->visited = true;
+	if (must)
+		session_retain(session);
+	return must;
 }
 
-/* With the mutex held. */
-static void die(struct session *session)
+bool session_mail_message(struct session *session, struct message *message)
+{
+	struct message **at = &session->messages;
+
+	pthread_mutex_lock(&session->mutex);
+	while (*at != NULL && (*at)->sequence <= message->sequence)
+		at = &(*at)->next;
+	message->next = *at;
+	*at = message;
+	session->n_messages++;
+	bool must = must_visit(session);
+	pthread_mutex_unlock(&session->mutex);
+	return must;
+}
+
+bool session_mail_task(struct session *session, struct task *task, unsigned news)
+{
+	pthread_mutex_lock(&session->mutex);
+	if (task->mail == 0) {
+		task->next = NULL;
+		*session->tasks_tail = task;
+		session->tasks_tail = &task->next;
+	}
+	task->mail |= news;
+	bool must = must_visit(session);
+	pthread_mutex_unlock(&session->mutex);
+	return must;
+}
+
+bool session_mail_signal(struct session *session, unsigned signals)
+{
+	pthread_mutex_lock(&session->mutex);
+	session->signals |= signals;
+	bool must = must_visit(session);
+	pthread_mutex_unlock(&session->mutex);
+	return must;
+}
+
+/* With the mutex held: the next message in sequence, or one that will never be. */
+static bool has_message(const struct session *session)
+{
+	return session->messages != NULL &&
+			(session->messages->sequence <= session->next_in || session->n_messages > TURNS_MAX);
+}
+
+bool session_has_mail(struct session *session)
+{
+	pthread_mutex_lock(&session->mutex);
+	bool has = has_message(session) || session->tasks != NULL || session->signals != 0;
+	pthread_mutex_unlock(&session->mutex);
+	return has;
+}
+
+bool session_take_mail(struct session *session, struct mail *ret)
+{
+	*ret = (struct mail){ 0 };
+	pthread_mutex_lock(&session->mutex);
+	if (has_message(session)) {
+		ret->message = session->messages;
+		session->messages = ret->message->next;
+		session->n_messages--;
+	}
+	ret->tasks = session->tasks;
+	ret->signals = session->signals;
+	session->tasks = NULL;
+	session->tasks_tail = &session->tasks;
+	session->signals = 0;
+	for (struct task *task = ret->tasks; task != NULL; task = task->next) {
+		task->news = task->mail;
+		task->mail = 0;
+	}
+	bool any = ret->message != NULL || ret->tasks != NULL || ret->signals != 0;
+	session->visited = any;
+	pthread_mutex_unlock(&session->mutex);
+	return any;
+}
+
+/* ── turns and frames ────────────────────────────────────────────────────────────────────────────── */
+
+void session_kill(struct session *session)
 {
 	session->state = SESSION_DEAD;
 	session->outbox_size = 0;
-	session->n_turns = 0;
+	for (; session->n_turns > 0; session->n_turns--) {
+		turn_drop(session->turns[session->first_turn]);
+		session->first_turn = (session->first_turn + 1) % TURNS_MAX;
+	}
+	while (session->messages != NULL) { /* out of order, so never handled */
+		struct message *message = session->messages;
+		session->messages = message->next;
+		turn_drop(message->turn);
+		message_free(message);
+	}
 }
 
-/* With the mutex held: room for `size` more bytes. */
+void session_park(struct session *session, struct turn *turn, int64_t now_us)
+{
+	if (session->state == SESSION_DEAD || session->n_turns == TURNS_MAX) {
+		turn_drop(turn);
+		session_kill(session);
+		return;
+	}
+	unsigned at = (session->first_turn + session->n_turns++) % TURNS_MAX;
+	session->turns[at] = turn;
+	session->parked_at_us[at] = now_us;
+	session->last_turn_us = now_us;
+}
+
 static bool reserve(struct session *session, size_t size)
 {
-	size_t room = (session->outbox_room + size) * 2;
+	size_t room = (session->outbox_size + size) * 2;
 	uint8_t *grown;
 
-	if (session->outbox_room - session->outbox_size >= size)
+	if (session->outbox_room >= session->outbox_size + size)
 		return true;
 	grown = realloc(session->outbox, room);
 	if (grown == NULL)
@@ -85,103 +182,113 @@ void session_put(struct session *session, const struct frame *frame)
 {
 	size_t size = envelope_frame_size(frame);
 
-	pthread_mutex_lock(&session->mutex);
-	if (session->state == SESSION_DEAD) {
-		pthread_mutex_unlock(&session->mutex);
+	if (session->state == SESSION_DEAD)
+		return;
+	if (!reserve(session, size)) {
+		session_kill(session);
 		return;
 	}
-	if (reserve(session, size)) {
-		(void)envelope_frame_write(frame, session->outbox + session->outbox_size);
-		session->outbox_size += size;
-	} else {
-		die(session);
-	}
-	pthread_mutex_unlock(&session->mutex);
+	(void)envelope_frame_write(frame, session->outbox + session->outbox_size);
+	session->outbox_size += size;
 }
 
-/* How much of the outbox fits one message: whole frames, at least one. */
-static size_t fitting(const struct session *session)
+/* Uses up one turn for as much of the outbox as fits. */
+static void speak(struct session *session)
 {
-	size_t used = 0;
-
-	if (session->outbox_size <= OUTBOX_BYTES_MAX)
-		return session->outbox_size;
-	while (used < session->outbox_size) {
-		const uint8_t *p = session->outbox + used + 1; /* tag */
-		size_t size = 0;
-		unsigned shift = 0;
-		do {
-			size |= (size_t)(*p & 0x7F) << shift;
-			shift += 7;
-		} while (*p++ >= 0x80);
-		size += (size_t)(p - (session->outbox + used));
-		if (used > 0 && used + size > OUTBOX_BYTES_MAX)
-			break;
-		used += size;
-	}
-	return used;
-}
-
-/* With the mutex held: uses up one turn for `size` bytes of the outbox. */
-static void speak(struct session *session, size_t size)
-{
-	uint8_t *body = NULL;
-	void *reply = transport_reply_new(size, &body);
+	struct envelope_head head = { session->number, session->next_out };
+	uint8_t written[ENVELOPE_HEAD_MAX], *body = NULL;
+	size_t head_size = (size_t)(envelope_head_write(&head, written) - written);
+	size_t size = envelope_fitting(session->outbox, session->outbox_size, OUTBOX_BYTES_MAX);
+	void *reply = transport_reply_new(head_size + size, &body);
 
 	if (reply == NULL) {
-		die(session);
+		session_kill(session);
 		return;
 	}
+	memcpy(body, written, head_size);
 	if (size > 0)
-		memcpy(body, session->outbox, size);
+		memcpy(body + head_size, session->outbox, size);
 	session->outbox_size -= size;
 	if (session->outbox_size > 0)
 		memmove(session->outbox, session->outbox + size, session->outbox_size);
-	struct turn turn = session->turns[session->first_turn];
+	session->next_out += session->number != 0;
+	struct turn *turn = session->turns[session->first_turn];
 	session->first_turn = (session->first_turn + 1) % TURNS_MAX;
 	session->n_turns--;
-	transport_send(session->transport, &turn, reply);
+	transport_send(turn, reply);
 }
 
 void session_flush(struct session *session)
 {
-	pthread_mutex_lock(&session->mutex);
 	if (session->state == SESSION_PLAIN && session->n_calls == 0 && session->n_turns > 0)
-		speak(session, fitting(session));
-	while (session->state == SESSION_OPEN && session->n_turns > 0 && session->outbox_size > 0)
-		speak(session, fitting(session));
-	pthread_mutex_unlock(&session->mutex);
+		speak(session);
+	while (session->state == SESSION_OPEN && session->n_turns > 0 &&
+			(session->outbox_size > 0 || session->n_turns > PARKED_MAX))
+		speak(session);
 }
 
 bool session_tick(struct session *session, int64_t now_us)
 {
-	pthread_mutex_lock(&session->mutex);
 	while (session->state == SESSION_OPEN && session->n_turns > 0 &&
 			now_us - session->parked_at_us[session->first_turn] >= HEARTBEAT_US)
-		speak(session, fitting(session));
-	bool alive = session->state != SESSION_DEAD &&
-			(session->n_turns > 0 || now_us - session->last_turn_us < SILENCE_US);
-	pthread_mutex_unlock(&session->mutex);
-	return alive;
+		speak(session);
+	return session->n_turns > 0 || now_us - session->last_turn_us < SILENCE_US;
 }
 
-void session_begin_call(struct session *session)
+/* ── calls under way ─────────────────────────────────────────────────────────────────────────────── */
+
+static struct task **chain_of(const struct session *session, uint64_t call_id)
 {
-	pthread_mutex_lock(&session->mutex);
+	return &session->calls[call_id & (session->n_chains - 1)];
+}
+
+/* Twice as many chains. */
+static bool grow(struct session *session)
+{
+	size_t n = session->n_chains > 0 ? session->n_chains * 2 : CHAINS_MIN;
+	struct task **grown = calloc(n, sizeof *grown);
+
+	if (grown == NULL)
+		return false;
+	for (size_t i = 0; i < session->n_chains; i++)
+		while (session->calls[i] != NULL) {
+			struct task *task = session->calls[i];
+			session->calls[i] = task->next_call;
+			task->next_call = grown[task->call_id & (n - 1)];
+			grown[task->call_id & (n - 1)] = task;
+		}
+	free(session->calls);
+	session->calls = grown;
+	session->n_chains = n;
+	return true;
+}
+
+struct task *session_find_call(const struct session *session, uint64_t call_id)
+{
+	struct task *task = session->n_chains > 0 ? *chain_of(session, call_id) : NULL;
+
+	while (task != NULL && task->call_id != call_id)
+		task = task->next_call;
+	return task;
+}
+
+bool session_add_call(struct session *session, struct task *task)
+{
+	if (session_find_call(session, task->call_id) != NULL ||
+			(session->n_calls >= session->n_chains && !grow(session)))
+		return false;
+	task->next_call = *chain_of(session, task->call_id);
+	*chain_of(session, task->call_id) = task;
 	session->n_calls++;
-	pthread_mutex_unlock(&session->mutex);
+	return true;
 }
 
-void session_end_call(struct session *session)
+void session_remove_call(struct session *session, struct task *task)
 {
-	pthread_mutex_lock(&session->mutex);
+	struct task **at = chain_of(session, task->call_id);
+
+	while (*at != task)
+		at = &(*at)->next_call;
+	*at = task->next_call;
 	session->n_calls--;
-	pthread_mutex_unlock(&session->mutex);
-}
-
-void session_kill(struct session *session)
-{
-	pthread_mutex_lock(&session->mutex);
-	die(session);
-	pthread_mutex_unlock(&session->mutex);
 }

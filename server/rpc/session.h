@@ -1,22 +1,38 @@
 /* A session: one peer's calls, the frames it is owed and the turns in which they may leave.
  *
- *     plain    made for one message that has no HELLO; its one turn waits until all its calls have ended
+ *     plain    made for one message without a session number; its one turn waits until all its calls have ended
  *     open     after HELLO: frames leave with any parked turn, in any order
- *     dead     its connection is gone: frames are dropped, calls end unheard
+ *     dead     its connection is gone, or it broke the rules: frames are dropped, calls are cancelled
  *
- * Counted by reference: the table holds one, each call one.  Any thread. */
+ *           HELLO            gone, silent, rules broken
+ *     ∅ ──────────▶ OPEN ─────────────────────────────▶ DEAD
+ *     ∅ ──────────▶ PLAIN ──answered──▶ DEAD
+ *
+ * Threads leave *mail* (messages, tasks that go on, signals), and one of them at a time *visits* the session and
+ * handles all of it: so the rest of a session needs no lock, frames keep their order, and what finished together
+ * leaves together.  Counted by reference: the table holds one, each task one, a visit one. */
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "call.h"
 #include "transport.h"
 #include "wire/envelope.h"
 
 #define TURNS_MAX 32
+/* Turns kept with nothing to say.  The others go back empty, so that the client may send what it has queued. */
+#define PARKED_MAX 2
 #define HEARTBEAT_US 20000000ll
 #define SILENCE_US 60000000ll
-#define OUTBOX_BYTES_MAX (MESSAGE_BYTES_MAX - 65536)
+#define OUTBOX_BYTES_MAX (1u << 20) /* frames beyond this go in the next message */
+/* Credit with which the peer's streams begin; given back as items are handled. */
+#define STREAM_ITEMS 64
+#define STREAM_BYTES (256 * 1024)
+#define CONFLICTS_MAX 256 /* methods */
+
+struct server;
+struct task;
 
 enum session_state {
 	SESSION_PLAIN,
@@ -24,34 +40,81 @@ enum session_state {
 	SESSION_DEAD,
 };
 
+/* Signals: mail without content. */
+enum {
+	SIGNAL_GONE = 1 << 0,  /* its connection is */
+	SIGNAL_TICK = 1 << 1,  /* a second has passed */
+	SIGNAL_DRAIN = 1 << 2, /* tell it to go away, end its streams */
+};
+
 struct session {
-	pthread_mutex_t mutex;
-	enum session_state state;
-	unsigned references;
-	struct transport *transport;
-	struct turn_key key;
+	atomic_uint references;
+	struct server *server;
+	uint64_t number; /* the client's; 0: plain */
 	uint32_t connection;
-	int64_t peer_uid;
-	struct principal principal; /* from HELLO or the ipc peer; written before its first call */
+	struct session *next;        /* in its chain of the table */
+	struct session *next_queued; /* with the workers */
+
+	/* Mail, under the mutex. */
+	pthread_mutex_t mutex;
+	struct message *messages; /* by sequence */
+	unsigned n_messages;
+	struct task *tasks, **tasks_tail;
+	unsigned signals;
+	bool visited; /* somebody is on the way, or here */
+
+	/* The visitor's alone. */
+	enum session_state state;
+	uint64_t next_in, next_out; /* sequence numbers */
+	struct principal principal; /* from HELLO or the ipc peer */
 	char refused[48]; /* why HELLO's credentials were refused: so are the session's calls; "" otherwise */
-	struct turn turns[TURNS_MAX];
+	uint64_t conflicts[CONFLICTS_MAX / 64]; /* methods on which the two sides disagree, by index */
+	uint32_t stream_items; /* credit with which streams to the peer begin */
+	uint64_t stream_bytes;
+	bool draining;
+	unsigned answered_calls, answered_streams; /* whose replies have not left yet */
+	uint64_t last_call_id;
+	struct turn *turns[TURNS_MAX]; /* a ring */
 	int64_t parked_at_us[TURNS_MAX]; /* monotonic */
 	unsigned first_turn, n_turns;
 	int64_t last_turn_us;
 	uint8_t *outbox; /* serialized frames */
 	size_t outbox_size, outbox_room;
-	unsigned n_calls; /* under way */
-	struct session *next; /* in the table */
+	struct task **calls; /* under way: chains by call id, a power of two of them */
+	size_t n_chains, n_calls;
 };
 
-/* A new session holding `turn`, one reference; NULL without memory. */
-struct session *session_new(struct transport *transport, enum session_state state, const struct message *message,
+/* A new session, one reference, no mail.  NULL without memory. */
+struct session *session_new(struct server *server, enum session_state state, uint64_t number, uint32_t connection,
 		int64_t now_us) MUST_CHECK;
 void session_retain(struct session *session);
 void session_release(struct session *session);
 
-/* One more turn; false when the peer has TURNS_MAX outstanding already: it broke the rules. */
-bool session_park(struct session *session, const struct turn *turn, int64_t now_us) MUST_CHECK;
+/* ── mail: any thread ────────────────────────────────────────────────────────────────────────────── */
+
+/* Each leaves something; true: nobody visits the session, so the caller must see to it.  It then holds a
+ * reference for the visit. */
+bool session_mail_message(struct session *session, struct message *message) MUST_CHECK;
+bool session_mail_task(struct session *session, struct task *task, unsigned news) MUST_CHECK; /* TASK_… of task.h */
+bool session_mail_signal(struct session *session, unsigned signals) MUST_CHECK;
+
+/* What a visitor takes out. */
+struct mail {
+	struct message *message; /* the next in sequence; NULL: not there yet */
+	struct task *tasks;
+	unsigned signals;
+};
+
+/* Whether there is more by now: what it brings may leave together with what there is. */
+bool session_has_mail(struct session *session) MUST_CHECK;
+
+/* False: there is nothing, and the visit is over. */
+bool session_take_mail(struct session *session, struct mail *ret) MUST_CHECK;
+
+/* ── turns and frames: the visitor ───────────────────────────────────────────────────────────────── */
+
+/* One more turn; a peer that has TURNS_MAX outstanding already broke the rules: the session dies. */
+void session_park(struct session *session, struct turn *turn, int64_t now_us);
 
 /* Queues a frame; it leaves with session_flush().  Without memory the session dies. */
 void session_put(struct session *session, const struct frame *frame);
@@ -60,8 +123,14 @@ void session_put(struct session *session, const struct frame *frame);
 void session_flush(struct session *session);
 
 /* Answers turns that have waited for HEARTBEAT_US; false when the peer has been silent for SILENCE_US. */
-bool session_tick(struct session *session, int64_t now_us);
+bool session_tick(struct session *session, int64_t now_us) MUST_CHECK;
 
-void session_begin_call(struct session *session);
-void session_end_call(struct session *session);
+/* DEAD: its turns are dropped.  The calls stay in the table, for the caller to cancel. */
 void session_kill(struct session *session);
+
+/* ── calls under way: the visitor ────────────────────────────────────────────────────────────────── */
+
+/* False without memory, or where the id is taken. */
+bool session_add_call(struct session *session, struct task *task) MUST_CHECK;
+struct task *session_find_call(const struct session *session, uint64_t call_id);
+void session_remove_call(struct session *session, struct task *task);

@@ -1,5 +1,5 @@
-/* nng 1.5.2, used with open eyes: no nng_msg_insert, no contexts, every limit set, callbacks only hand
- * over.  See transport.h. */
+/* nng 1.5.2, used with open eyes: no nng_msg_insert, a context receives only after its send has ended, every
+ * limit set.  See transport.h. */
 #include "transport.h"
 
 #include <errno.h>
@@ -7,24 +7,44 @@
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/supplemental/tls/tls.h>
 #include <nng/transport/tls/tls.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "wire/status.h"
 
-#define RECEIVERS 4
-#define LISTENERS_MAX 8
+#define RECEIVING_MIN 16 /* turns that wait for a request: fewer, and one more is made */
+
+/* What a turn does.
+ *
+ *     RECEIVING ──request──▶ HELD ──reply──▶ SENDING ──▶ RECEIVING
+ *                             └── dropped ─────────────────▲        */
+enum turn_state {
+	TURN_RECEIVING,
+	TURN_HELD,
+	TURN_SENDING,
+};
+
+struct turn {
+	struct transport *transport;
+	enum turn_state state; /* changes in the hands of whoever has the turn; nng orders the rest */
+	nng_ctx ctx;
+	nng_aio *aio;
+	struct turn *next; /* all there are */
+};
 
 struct transport {
 	nng_socket socket;
 	struct transport_events events;
-	struct receiver {
-		struct transport *transport;
-		nng_aio *aio;
-	} receivers[RECEIVERS];
+	pthread_mutex_t mutex;
+	struct turn *turns;
+	unsigned n_turns, n_receiving, n_sending;
+	bool stopping;
+	pthread_cond_t sent; /* while stopping */
 };
 
 /* One peer that goes away between accept and the first write makes nng 1.5.2 end its accept loop for ever:
@@ -48,55 +68,122 @@ static enum aside_code nng_failed(int rv, const char *what, struct aside_status 
 	return fail(err, code, "TRANSPORT_ERROR", "%s: %s", what, nng_strerror(rv));
 }
 
-struct turn_key turn_key(const struct turn *turn)
-{
-	struct turn_key key = { .size = turn->size - 4 };
-
-	memcpy(key.bytes, turn->header, key.size);
-	return key;
-}
-
-uint32_t turn_connection(const struct turn *turn)
-{
-	return (uint32_t)turn->header[0] << 24 | (uint32_t)turn->header[1] << 16 |
-			(uint32_t)turn->header[2] << 8 | turn->header[3];
-}
-
-static int64_t peer_uid(nng_msg *msg)
+int64_t message_peer_uid(const struct message *message)
 {
 	uint64_t uid;
 
-	return nng_pipe_get_uint64(nng_msg_get_pipe(msg), NNG_OPT_IPC_PEER_UID, &uid) == 0 ? (int64_t)uid : -1;
+	return nng_pipe_get_uint64(nng_msg_get_pipe(message->handle), NNG_OPT_IPC_PEER_UID, &uid) == 0 ? (int64_t)uid : -1;
 }
 
-static void hand_over(struct transport *transport, nng_msg *msg)
+/* ── turns ───────────────────────────────────────────────────────────────────────────────────────── */
+
+static void on_turn(void *arg);
+
+static void turn_receive(struct turn *turn)
 {
+	struct transport *transport = turn->transport;
+
+	turn->state = TURN_RECEIVING;
+	pthread_mutex_lock(&transport->mutex);
+	transport->n_receiving++;
+	pthread_mutex_unlock(&transport->mutex);
+	nng_ctx_recv(turn->ctx, turn->aio);
+}
+
+/* One more; false at the limit, without memory, and while the transport stops. */
+static bool turn_add(struct transport *transport)
+{
+	struct turn *turn = calloc(1, sizeof *turn);
+	bool added = false;
+
+	if (turn == NULL || nng_ctx_open(&turn->ctx, transport->socket) != 0) {
+		free(turn);
+		return false;
+	}
+	turn->transport = transport;
+	if (nng_aio_alloc(&turn->aio, on_turn, turn) == 0) {
+		pthread_mutex_lock(&transport->mutex);
+		added = !transport->stopping && transport->n_turns < TURNS_TOTAL_MAX;
+		if (added) {
+			turn->next = transport->turns;
+			transport->turns = turn;
+			transport->n_turns++;
+		}
+		pthread_mutex_unlock(&transport->mutex);
+	}
+	if (added) {
+		turn_receive(turn);
+		return true;
+	}
+	nng_aio_free(turn->aio);
+	nng_ctx_close(turn->ctx);
+	free(turn);
+	return false;
+}
+
+/* A request has taken one of those that wait: is another needed? */
+static bool taken(struct transport *transport)
+{
+	pthread_mutex_lock(&transport->mutex);
+	bool few = --transport->n_receiving < RECEIVING_MIN;
+	pthread_mutex_unlock(&transport->mutex);
+	return few;
+}
+
+static void hand_over(struct turn *turn, nng_msg *msg)
+{
+	struct transport *transport = turn->transport;
 	struct message *message = calloc(1, sizeof *message);
 
-	if (message == NULL || nng_msg_header_len(msg) > TURN_HEADER_MAX || nng_msg_header_len(msg) < 8) {
-		free(message);
+	turn->state = TURN_HELD;
+	if (message == NULL) {
 		nng_msg_free(msg);
+		turn_drop(turn);
 		return;
 	}
-	message->turn.size = nng_msg_header_len(msg);
-	memcpy(message->turn.header, nng_msg_header(msg), message->turn.size);
+	message->turn = turn;
+	message->connection = (uint32_t)nng_pipe_id(nng_msg_get_pipe(msg));
 	message->body = (struct bytes){ nng_msg_body(msg), nng_msg_len(msg) };
-	message->peer_uid = peer_uid(msg);
 	message->handle = msg;
 	transport->events.received(transport->events.user, message);
 }
 
-static void on_receive(void *arg)
+static void count_sent(struct transport *transport)
 {
-	struct receiver *receiver = arg;
-	int rv = nng_aio_result(receiver->aio);
-
-	if (rv == NNG_ECLOSED || rv == NNG_ECANCELED)
-		return;
-	if (rv == 0)
-		hand_over(receiver->transport, nng_aio_get_msg(receiver->aio));
-	nng_recv_aio(receiver->transport->socket, receiver->aio);
+	pthread_mutex_lock(&transport->mutex);
+	if (--transport->n_sending == 0 && transport->stopping)
+		pthread_cond_signal(&transport->sent);
+	pthread_mutex_unlock(&transport->mutex);
 }
+
+static void on_turn(void *arg)
+{
+	struct turn *turn = arg;
+	struct transport *transport = turn->transport;
+	int rv = nng_aio_result(turn->aio);
+
+	if (turn->state == TURN_SENDING) {
+		count_sent(transport);
+		if (rv != 0)
+			nng_msg_free(nng_aio_get_msg(turn->aio)); /* the peer is gone */
+		if (rv != NNG_ECLOSED && rv != NNG_ECANCELED)
+			turn_receive(turn);
+		return;
+	}
+	if (taken(transport) && rv == 0)
+		(void)turn_add(transport);
+	if (rv == 0)
+		hand_over(turn, nng_aio_get_msg(turn->aio));
+	else if (rv != NNG_ECLOSED && rv != NNG_ECANCELED)
+		turn_receive(turn);
+}
+
+void turn_drop(struct turn *turn)
+{
+	turn_receive(turn);
+}
+
+/* ── the socket ──────────────────────────────────────────────────────────────────────────────────── */
 
 static void on_leave(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
@@ -110,28 +197,19 @@ enum aside_code transport_open(const struct transport_events *events, struct tra
 		struct aside_status *err)
 {
 	struct transport *transport = calloc(1, sizeof *transport);
-	int rv = transport == NULL ? NNG_ENOMEM : nng_rep0_open_raw(&transport->socket);
+	int rv = transport == NULL ? NNG_ENOMEM : nng_rep0_open(&transport->socket);
 
 	if (rv != 0) {
 		free(transport);
 		return nng_failed(rv, "cannot open a socket", err);
 	}
+	pthread_mutex_init(&transport->mutex, NULL);
+	pthread_cond_init(&transport->sent, NULL);
 	transport->events = *events;
 	if ((rv = nng_socket_set_size(transport->socket, NNG_OPT_RECVMAXSZ, MESSAGE_BYTES_MAX)) != 0 ||
-			(rv = nng_socket_set_int(transport->socket, NNG_OPT_SENDBUF, 256)) != 0 ||
-			(rv = nng_socket_set_int(transport->socket, NNG_OPT_RECVBUF, 64)) != 0 ||
 			(rv = nng_pipe_notify(transport->socket, NNG_PIPE_EV_REM_POST, on_leave, transport)) != 0) {
 		transport_close(transport);
 		return nng_failed(rv, "cannot set up a socket", err);
-	}
-	for (unsigned i = 0; i < RECEIVERS; i++) {
-		struct receiver *receiver = &transport->receivers[i];
-		receiver->transport = transport;
-		rv = nng_aio_alloc(&receiver->aio, on_receive, receiver);
-		if (rv != 0) {
-			transport_close(transport);
-			return nng_failed(rv, "cannot set up a socket", err);
-		}
 	}
 	*ret = transport;
 	return ASIDE_OK;
@@ -171,10 +249,12 @@ enum aside_code transport_listen(struct transport *transport, const char *url,
 	return ASIDE_OK;
 }
 
-void transport_start(struct transport *transport)
+enum aside_code transport_start(struct transport *transport, struct aside_status *err)
 {
-	for (unsigned i = 0; i < RECEIVERS; i++)
-		nng_recv_aio(transport->socket, transport->receivers[i].aio);
+	for (unsigned i = 0; i < RECEIVING_MIN; i++)
+		if (!turn_add(transport))
+			return nng_failed(NNG_ENOMEM, "cannot receive", err);
+	return ASIDE_OK;
 }
 
 void *transport_reply_new(size_t size, uint8_t **ret_body)
@@ -187,14 +267,16 @@ void *transport_reply_new(size_t size, uint8_t **ret_body)
 	return msg;
 }
 
-void transport_send(struct transport *transport, const struct turn *turn, void *reply)
+void transport_send(struct turn *turn, void *reply)
 {
-	nng_msg *msg = reply;
+	struct transport *transport = turn->transport;
 
-	nng_msg_header_clear(msg);
-	if (nng_msg_header_append(msg, turn->header, turn->size) != 0 ||
-			nng_sendmsg(transport->socket, msg, 0) != 0)
-		nng_msg_free(msg);
+	pthread_mutex_lock(&transport->mutex);
+	transport->n_sending++;
+	pthread_mutex_unlock(&transport->mutex);
+	turn->state = TURN_SENDING;
+	nng_aio_set_msg(turn->aio, reply);
+	nng_ctx_send(turn->ctx, turn->aio);
 }
 
 void message_free(struct message *message)
@@ -203,17 +285,43 @@ void message_free(struct message *message)
 	free(message);
 }
 
-/* The receivers end before the socket: nng 1.5.2 takes a receive that a callback starts while the socket closes,
- * and leaves it on a freed queue. */
+/* Waits until what was sent has left, a second at most. */
+static void wait_for_sends(struct transport *transport)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 1;
+	while (transport->n_sending > 0 &&
+			pthread_cond_timedwait(&transport->sent, &transport->mutex, &until) != ETIMEDOUT)
+		;
+}
+
+/* Turns end before their socket: nng 1.5.2 takes a receive that a callback starts while the socket closes, and
+ * leaves it on a freed queue. */
+void transport_stop(struct transport *transport)
+{
+	pthread_mutex_lock(&transport->mutex);
+	transport->stopping = true;
+	wait_for_sends(transport);
+	struct turn *turns = transport->turns; /* none is added any more */
+	pthread_mutex_unlock(&transport->mutex);
+	for (struct turn *turn = turns; turn != NULL; turn = turn->next)
+		nng_aio_stop(turn->aio);
+}
+
 void transport_close(struct transport *transport)
 {
 	if (transport == NULL)
 		return;
-	for (unsigned i = 0; i < RECEIVERS; i++)
-		if (transport->receivers[i].aio != NULL)
-			nng_aio_stop(transport->receivers[i].aio);
 	(void)nng_close(transport->socket);
-	for (unsigned i = 0; i < RECEIVERS; i++)
-		nng_aio_free(transport->receivers[i].aio);
+	while (transport->turns != NULL) {
+		struct turn *turn = transport->turns;
+		transport->turns = turn->next;
+		nng_aio_free(turn->aio);
+		free(turn);
+	}
+	pthread_mutex_destroy(&transport->mutex);
+	pthread_cond_destroy(&transport->sent);
 	free(transport);
 }

@@ -1,44 +1,36 @@
-/* The server's side of nng, all of it: a raw REP socket, its listeners, and messages with their turns.
+/* The server's side of nng, all of it: a REP socket, its listeners, and the turns of its contexts.
  *
- * A *turn* is the right to speak once: the header of a request, kept until its reply.  The layers above see
- * turns and bytes and nothing of nng, so that another transport (a simulated one) can stand in. */
+ * A *turn* is the right to speak once: one request that awaits its reply.  The layers above see turns and
+ * bytes and nothing of nng, so that another transport (a simulated one) can stand in.
+ *
+ * Turns are nng contexts, one for each request that waits.  A raw socket would do without them, but drops
+ * replies without a word once 64 wait for a connection, and takes two thread hops more: 83 µs for a round
+ * trip over tcp where contexts take 56 (one call at a time, two processes, this file and client/transport.c
+ * against their raw forms). */
 #pragma once
 
 #include "wire/scope.h"
 
-#define TURN_HEADER_MAX 64 /* pipe, up to 14 hops, request id */
 #define MESSAGE_BYTES_MAX (4u << 20)
+#define TURNS_TOTAL_MAX 262144 /* requests that may wait for replies, over all connections */
 
 struct transport;
+struct turn;
 
-/* The right to answer one request. */
-struct turn {
-	uint8_t header[TURN_HEADER_MAX];
-	size_t size;
-};
-
-/* The connection a request came by, and the path behind it: all of a turn but the request's own id. */
-struct turn_key {
-	uint8_t bytes[TURN_HEADER_MAX];
-	size_t size;
-};
-
-struct turn_key turn_key(const struct turn *turn);
-uint32_t turn_connection(const struct turn *turn);
-
-/* What came in.  `handle` is given back with transport_release(). */
+/* What came in. */
 struct message {
-	struct turn turn;
-	struct bytes body; /* borrowed from `handle` */
-	int64_t peer_uid;  /* of an ipc peer; -1 otherwise */
+	struct turn *turn;   /* to be given to transport_send() or turn_drop(), once */
+	uint32_t connection; /* which it came by; never 0 */
+	struct bytes body;   /* borrowed from `handle` */
+	uint64_t sequence;   /* the receiver's: in its session */
 	void *handle;
 	struct message *next; /* the receiver's */
 };
 
 struct transport_events {
-	/* Takes `message` (heap).  On nng's threads: must only hand over. */
+	/* Takes `message` (heap).  On nng's threads, several at once: must not block. */
 	void (*received)(void *user, struct message *message);
-	/* The connection is gone; its turns are void. */
+	/* The connection is gone; its turns are void, but still to be dropped.  On nng's threads. */
 	void (*left)(void *user, uint32_t connection);
 	void *user;
 };
@@ -56,16 +48,26 @@ enum aside_code transport_listen(struct transport *transport, const char *url,
 		struct aside_status *err) MUST_CHECK;
 
 /* Begins to receive.  After the last transport_listen(). */
-void transport_start(struct transport *transport);
+enum aside_code transport_start(struct transport *transport, struct aside_status *err) MUST_CHECK;
+
+/* The uid of the ipc peer that sent `message`; -1 for any other peer. */
+int64_t message_peer_uid(const struct message *message);
 
 /* A reply of `size` bytes to fill in; NULL without memory. */
 void *transport_reply_new(size_t size, uint8_t **ret_body) MUST_CHECK;
 
-/* Sends it, using up the turn.  Takes `reply`.  A peer that is gone is no error: it will not read. */
-void transport_send(struct transport *transport, const struct turn *turn, void *reply);
+/* Sends it, using up the turn.  Takes `reply`.  A peer that is gone is no error: it will not read.  Any thread;
+ * never blocks. */
+void transport_send(struct turn *turn, void *reply);
 
-/* Frees `message` and what it borrows. */
+/* Gives a turn back unused: its request will never be answered. */
+void turn_drop(struct turn *turn);
+
+/* Frees `message` and what it borrows, not its turn. */
 void message_free(struct message *message);
 
-/* Once, at exit. */
+/* No message comes and no turn is used afterwards.  Not from an event. */
+void transport_stop(struct transport *transport);
+
+/* Once, at exit, after transport_stop(). */
 void transport_close(struct transport *transport);

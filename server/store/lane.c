@@ -95,7 +95,9 @@ static void drop_expired(struct batch *batch)
 
 	for (size_t i = 0; i < batch->n; i++) {
 		struct op *op = batch->ops[i];
-		if (op->deadline_us != 0 && op->deadline_us <= now)
+		if (atomic_load(&op->abandoned))
+			refuse(op, OP_FAILED, ASIDE_CANCELLED, "CANCELLED", "the caller cancelled the call");
+		else if (op->deadline_us != 0 && op->deadline_us <= now)
 			refuse(op, OP_FAILED, ASIDE_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED",
 					"the deadline passed before the statement was sent");
 		else

@@ -103,6 +103,11 @@ struct bytes op_row_bytes(const struct op *op, unsigned row, unsigned column)
 	return cell(op, row, column);
 }
 
+void op_abandon(struct op *op)
+{
+	atomic_store(&op->abandoned, true);
+}
+
 void op_release(struct op *op)
 {
 	result_release(op->result);

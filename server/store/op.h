@@ -22,6 +22,7 @@
  * `opens_thread_of int8` the person whose first message it was: the store tells them to whoever watches. */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "wire/arena.h"
@@ -57,6 +58,7 @@ struct op {
 	/* Runs exactly once, on a lane's thread, with `outcome` set: must only hand over. */
 	void (*done)(struct op *op);
 	void *user;
+	atomic_bool abandoned; /* nobody waits for it: not sent any more, if it was not */
 	enum op_outcome outcome;
 	struct aside_status err; /* with OP_FAILED and OP_UNKNOWN */
 	struct op_result *result;
@@ -80,6 +82,9 @@ int64_t op_row_int(const struct op *op, unsigned row, unsigned column);
 bool op_row_bool(const struct op *op, unsigned row, unsigned column);
 const char *op_row_text(const struct op *op, unsigned row, unsigned column);
 struct bytes op_row_bytes(const struct op *op, unsigned row, unsigned column);
+
+/* The result is no longer wanted: `done` still runs.  An operation that was sent is not cancelled.  Any thread. */
+void op_abandon(struct op *op);
 
 /* Gives the rows back.  By whoever waited for the operation, once, on any thread. */
 void op_release(struct op *op);

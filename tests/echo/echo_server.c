@@ -50,10 +50,10 @@ static enum aside_code serve(char **urls, struct auth **ret_auth, struct server 
 	}
 	if (code != ASIDE_OK)
 		return code;
-	server_start(*ret);
+	code = server_start(*ret, err);
 	printf("\n");
 	fflush(stdout);
-	return ASIDE_OK;
+	return code;
 }
 
 int main(int argc, char **argv)

@@ -69,9 +69,9 @@ static void assert_refused_frame(const struct frame *frame, enum aside_code code
 
 static void bytes_that_are_no_envelope_are_refused(void **state)
 {
-	static const char *const garbage[] = { "GET / HTTP/1.1\r\n\r\n", "\x0A", "\x0A\x05\x08", "\x0A\x02\x1A\x05", "\xFF\xFF\xFF\xFF",
-		"\x0A\x02\x18\x01" /* a CALL that is a number */, "\x0A\x04\x1A\x02\x08\x01" /* a method that is */,
-		"\x0A\x04\x1A\x00\x1A\x00" /* two kinds */, "\x0B\x0C" /* a group */ };
+	static const char *const garbage[] = { "GET / HTTP/1.1\r\n\r\n", "\x1A", "\x1A\x05\x08", "\x1A\x02\x1A\x05", "\xFF\xFF\xFF\xFF",
+		"\x1A\x02\x18\x01" /* a CALL that is a number */, "\x1A\x04\x1A\x02\x08\x01" /* a method that is */,
+		"\x1A\x04\x1A\x00\x1A\x00" /* two kinds */, "\x0B\x0C" /* a group */ };
 	(void)state;
 
 	for (size_t i = 0; i < N_OF(garbage); i++)
@@ -137,7 +137,7 @@ static void metadata_has_limits(void **state)
 	assert_true(raw_first_frame(reply, &more));
 	assert_int_equal(more.code, ASIDE_OK);
 	/* One more entry than the writer has room for, put there by hand: frames { call { metadata {} … } }. */
-	uint8_t crowd[4 + 2 * (METADATA_MAX + 1)] = { 0x0A, sizeof crowd - 2, 0x1A, sizeof crowd - 4 };
+	uint8_t crowd[4 + 2 * (METADATA_MAX + 1)] = { 0x1A, sizeof crowd - 2, 0x1A, sizeof crowd - 4 };
 	for (size_t i = 4; i < sizeof crowd; i += 2)
 		memcpy(crowd + i, "\x22\x00", 2);
 	assert_reply(raw_exchange(&raw, (struct bytes){ crowd, sizeof crowd }), ASIDE_INVALID_ARGUMENT, "MALFORMED_ENVELOPE");

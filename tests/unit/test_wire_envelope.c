@@ -8,7 +8,7 @@
 
 typedef Aside__Rpc__V1__Frame Frame;
 
-static uint8_t ours[262144], theirs[262144];
+static uint8_t ours[8 * (ENVELOPE_FRAMES_MAX + 1)], theirs[262144];
 
 static size_t pack_frame(Frame *frame)
 {
@@ -62,6 +62,25 @@ static void assert_bytes(struct bytes actual, struct bytes expected)
 	assert_int_equal(actual.size, expected.size);
 	if (expected.size > 0)
 		assert_memory_equal(actual.data, expected.data, expected.size);
+}
+
+static void head_is_golden(void **state)
+{
+	Aside__Rpc__V1__Envelope envelope = ASIDE__RPC__V1__ENVELOPE__INIT;
+	struct envelope_head head = { 0xFEDCBA9876543210, 300 };
+	struct envelope_reader reader;
+	(void)state;
+
+	envelope.session = head.session;
+	envelope.sequence = head.sequence;
+	size_t size = aside__rpc__v1__envelope__pack(&envelope, theirs);
+	assert_int_equal(envelope_head_write(&head, ours) - ours, size);
+	assert_memory_equal(ours, theirs, size);
+
+	struct envelope_head back = envelope_read(&reader, (struct bytes){ ours, size });
+	assert_true(back.session == head.session && back.sequence == head.sequence);
+	assert_int_equal(reader.rest.size, 0);
+	assert_ptr_equal(envelope_head_write(&(struct envelope_head){ 0 }, ours), ours); /* a plain message has none */
 }
 
 static void call_is_golden(void **state)
@@ -180,11 +199,11 @@ static void unknown_fields_and_kinds_are_skipped(void **state)
 	(void)state;
 
 	/* An unknown field of the envelope, then a frame { call_id 1, kind 9 }. */
-	read_one(BYTES("\x12\x01x\x0A\x05\x08\x01\x4A\x01y"), &frame);
+	read_one(BYTES("\x22\x01x\x1A\x05\x08\x01\x4A\x01y"), &frame);
 	assert_int_equal(frame.kind, FRAME_NONE);
 	assert_int_equal(frame.call_id, 1);
 	/* CREDIT with an unknown field 9. */
-	read_one(BYTES("\x0A\x06\x32\x04\x08\x07\x48\x01"), &frame);
+	read_one(BYTES("\x1A\x06\x32\x04\x08\x07\x48\x01"), &frame);
 	assert_int_equal(frame.kind, FRAME_CREDIT);
 	assert_int_equal(frame.items, 7);
 }
@@ -204,14 +223,14 @@ static void an_empty_message_has_no_frame(void **state)
 static void malformed_bytes_are_refused(void **state)
 {
 	(void)state;
-	assert_malformed(BYTES("\x0A"));                         /* no length */
-	assert_malformed(BYTES("\x0A\x02\x08"));                 /* a length beyond the end */
+	assert_malformed(BYTES("\x1A"));                         /* no length */
+	assert_malformed(BYTES("\x1A\x02\x08"));                 /* a length beyond the end */
 	assert_malformed(BYTES("\x00\x00"));                     /* field 0 */
 	assert_malformed(BYTES("\x0B\x0C"));                     /* a group */
-	assert_malformed(BYTES("\x0A\x04\x3A\x00\x3A\x00"));     /* two kinds */
-	assert_malformed(BYTES("\x0A\x02\x18\x01"));             /* CALL as a number */
-	assert_malformed(BYTES("\x0A\x04\x1A\x02\x08\x01"));     /* method as a number */
-	assert_malformed(BYTES("\x0A\x0C\x08\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01")); /* 11 bytes */
+	assert_malformed(BYTES("\x1A\x04\x3A\x00\x3A\x00"));     /* two kinds */
+	assert_malformed(BYTES("\x1A\x02\x18\x01"));             /* CALL as a number */
+	assert_malformed(BYTES("\x1A\x04\x1A\x02\x08\x01"));     /* method as a number */
+	assert_malformed(BYTES("\x1A\x0C\x08\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01")); /* 11 bytes */
 }
 
 /* Every cut of a message is refused, but the cut between two frames. */
@@ -235,7 +254,7 @@ static size_t write_call(size_t n_metadata, size_t value_size, size_t method_siz
 	size_t body = 1 + varint_size(method_size) + method_size + n_metadata * (1 + varint_size(entry) + entry);
 	uint8_t *out = ours;
 
-	*out++ = 0x0A; /* Envelope.frames */
+	*out++ = 0x1A; /* Envelope.frames */
 	out = varint_write(out, 1 + varint_size(body) + body);
 	*out++ = 0x1A; /* Frame.call */
 	out = varint_write(out, body);
@@ -283,6 +302,7 @@ static void too_many_frames_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(head_is_golden),
 		cmocka_unit_test(call_is_golden),
 		cmocka_unit_test(sizes_around_a_length_byte_are_golden),
 		cmocka_unit_test(reply_is_golden),

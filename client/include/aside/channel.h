@@ -50,6 +50,9 @@ struct aside_call_options {
 	uint32_t timeout_ms; /* 0: the channel's, or else the method's own.  There is no endless call. */
 	const struct aside_metadata *metadata; /* at most 8 KiB in all */
 	size_t n_metadata;
+	bool wait_for_ready;     /* wait for a connection until the deadline, not only connect_timeout_ms */
+	uint32_t hedge_after_ms; /* of a method without side effects: asks a second server, too, if the first has not
+	                          * answered by then; the first answer counts, the other call is cancelled.  0: no */
 };
 
 /* Opens a channel to one or several servers.  `endpoints`: comma-separated addresses
@@ -60,14 +63,28 @@ ASIDE_API enum aside_code aside_channel_open(const char *endpoints, const struct
 		struct aside_channel **ret_channel, struct aside_status *ret_status) ASIDE_MUST_CHECK;
 
 /* Ends all calls under way with CANCELLED (their callbacks run before this returns) and frees the
- * channel.  NULL is fine.  Not from a callback. */
+ * channel.  Its streams are closed before.  NULL is fine.  Not from a callback. */
 ASIDE_API void aside_channel_close(struct aside_channel *channel);
+
+enum aside_state {
+	ASIDE_STATE_CONNECTING, /* no server takes calls */
+	ASIDE_STATE_READY,      /* at least one does */
+	ASIDE_STATE_CLOSED,
+};
+
+/* The state now. */
+ASIDE_API enum aside_state aside_channel_state(struct aside_channel *channel);
+
+/* Waits until the state is another than `state`, at most `timeout_ms`; returns it. */
+ASIDE_API enum aside_state aside_channel_wait(struct aside_channel *channel, enum aside_state state,
+		uint32_t timeout_ms);
 
 /* Calls a method and waits for its end: at most until its deadline.  On ASIDE_OK *ret_response is the
  * caller's; on anything else it is untouched and *ret_status (may be NULL) says why.
  *
- * A call that was certainly not executed, or that is declared idempotent, is repeated on another
- * connection until its deadline; any other that loses its connection fails with UNAVAILABLE. */
+ * A call that was certainly not executed, or that is declared idempotent, is repeated, elsewhere if there
+ * is an elsewhere, up to five times within its deadline and while most calls succeed; any other that loses
+ * its connection fails with UNAVAILABLE.  The server sees the metadata aside-attempt: 2, 3… */
 ASIDE_API enum aside_code aside_call(struct aside_channel *channel, const struct aside_method *method,
 		const ProtobufCMessage *request, const struct aside_call_options *options,
 		ProtobufCMessage **ret_response, struct aside_status *ret_status) ASIDE_MUST_CHECK;
@@ -84,8 +101,8 @@ ASIDE_API enum aside_code aside_call_start(struct aside_channel *channel, const 
 		aside_call_done done, void *user, uint64_t *ret_call_id,
 		struct aside_status *ret_status) ASIDE_MUST_CHECK;
 
-/* Ends a call early: its `done` runs with CANCELLED unless it has ended already.  What the server does with
- * it is unknown. */
+/* Ends a call early: its `done` runs with CANCELLED unless it has ended already.  The server is told, and does
+ * not begin what it has not begun. */
 ASIDE_API void aside_call_cancel(struct aside_channel *channel, uint64_t call_id);
 
 /* Frees a message given by this library.  NULL is fine. */

@@ -34,8 +34,9 @@ struct aside_method {
 	unsigned callers;       /* enum aside_caller, or-ed */
 	const char *scope;      /* what a service needs; "" where none may call */
 	const char *role;       /* the service's own requirement; "" where none */
-	uint32_t timeout_ms;    /* deadline of a call that brings none */
-	uint32_t request_bytes; /* largest request */
+	uint32_t timeout_ms;    /* deadline of a call that brings none; of a stream: of each of its steps */
+	uint32_t request_bytes; /* largest request, or item of the client's */
+	uint32_t concurrency;   /* most calls under way in one server; 0: no limit of its own */
 	bool client_streaming;
 	bool server_streaming;
 };

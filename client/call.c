@@ -1,0 +1,175 @@
+/* See call.h. */
+#include "call.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "transport.h"
+#include "wire/status.h"
+#include "wire/validate.h"
+
+#define NUMBER_BYTES 12 /* of the metadata aside-attempt */
+
+/* ── the request ─────────────────────────────────────────────────────────────────────────────────── */
+
+static enum aside_code check_sizes(const struct aside_method *method, size_t request, const struct aside_call_options *options,
+		size_t *ret_metadata, struct aside_status *err)
+{
+	size_t n = options != NULL ? options->n_metadata : 0;
+
+	*ret_metadata = 0;
+	for (size_t i = 0; i < n; i++)
+		*ret_metadata += strlen(options->metadata[i].key) + options->metadata[i].value_bytes;
+	if (n >= METADATA_MAX || *ret_metadata > METADATA_BYTES_MAX - 32)
+		return fail(err, ASIDE_INVALID_ARGUMENT, "METADATA_TOO_LARGE", "more than %d entries or 8 KiB of metadata",
+				METADATA_MAX - 1);
+	if (request > method->request_bytes)
+		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the request has %zu bytes; at most %u", request,
+				method->request_bytes);
+	return ASIDE_OK;
+}
+
+static void copy_metadata(struct pending *call, const struct aside_call_options *options, uint8_t *out)
+{
+	for (size_t i = 0; i < options->n_metadata; i++) {
+		const struct aside_metadata *from = &options->metadata[i];
+		struct metadata *to = &call->metadata[call->n_metadata++];
+		to->key = (struct bytes){ memcpy(out, from->key, strlen(from->key)), strlen(from->key) };
+		out += to->key.size;
+		to->value = (struct bytes){ out, from->value_bytes };
+		if (from->value_bytes > 0)
+			memcpy(out, from->value, from->value_bytes);
+		out += from->value_bytes;
+	}
+}
+
+enum aside_code pending_new(const struct aside_method *method, const ProtobufCMessage *request,
+		const struct aside_call_options *options, struct pending **ret, struct aside_status *err)
+{
+	size_t size = request != NULL ? protobuf_c_message_get_packed_size(request) : 0, metadata;
+	size_t n = options != NULL ? options->n_metadata : 0;
+	enum aside_code code = check_sizes(method, size, options, &metadata, err);
+	struct pending *call;
+
+	if (code != ASIDE_OK)
+		return code;
+	/* One block: the call, its metadata (one more for aside-attempt), the bytes. */
+	call = calloc(1, sizeof *call + (n + 1) * sizeof *call->metadata + size + metadata);
+	if (call == NULL)
+		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+	call->method = method;
+	call->metadata = (struct metadata *)(void *)(call + 1);
+	call->request = (uint8_t *)(call->metadata + n + 1);
+	call->request_size = request != NULL ? protobuf_c_message_pack(request, call->request) : 0;
+	for (unsigned i = 0; i < ATTEMPTS_AT_ONCE; i++)
+		call->attempts[i].call = call;
+	if (options != NULL)
+		copy_metadata(call, options, call->request + call->request_size);
+	*ret = call;
+	return ASIDE_OK;
+}
+
+void pending_free(struct pending *call)
+{
+	if (call == NULL)
+		return;
+	received_release(call->received);
+	free(call);
+}
+
+void attempt_frame(const struct attempt *attempt, int64_t now_us, struct frame *ret)
+{
+	const struct pending *call = attempt->call;
+	static _Thread_local char number[NUMBER_BYTES];
+
+	memset(ret, 0, offsetof(struct frame, metadata));
+	ret->call_id = attempt->id;
+	ret->kind = FRAME_CALL;
+	ret->method = (struct bytes){ (const uint8_t *)call->method->path, strlen(call->method->path) };
+	ret->payload = (struct bytes){ call->request, call->request_size };
+	ret->timeout_us = call->deadline_us > now_us ? (uint64_t)(call->deadline_us - now_us) : 1;
+	if (call->n_metadata > 0)
+		memcpy(ret->metadata, call->metadata, call->n_metadata * sizeof *call->metadata);
+	ret->n_metadata = call->n_metadata;
+	if (call->tries > 1) {
+		int n = snprintf(number, sizeof number, "%u", call->tries);
+		ret->metadata[ret->n_metadata++] = (struct metadata){ { (const uint8_t *)"aside-attempt", 13 },
+			{ (const uint8_t *)number, (size_t)n } };
+	}
+}
+
+/* ── the outcome ─────────────────────────────────────────────────────────────────────────────────── */
+
+static void read_status(const struct pending *call, struct aside_status *ret)
+{
+	Aside__Rpc__V1__Status *wire = NULL;
+
+	if (validate(&aside__rpc__v1__status__descriptor, call->status, NULL) == ASIDE_OK)
+		wire = aside__rpc__v1__status__unpack(NULL, call->status.size, call->status.data);
+	status_from_proto(wire, call->code, ret);
+	if (wire != NULL)
+		aside__rpc__v1__status__free_unpacked(wire, NULL);
+}
+
+void pending_outcome(struct pending *call, struct aside_status *ret_status, ProtobufCMessage **ret_response)
+{
+	*ret_response = NULL;
+	if (call->failure.code != ASIDE_OK) {
+		(void)fail(ret_status, call->failure.code, call->failure.reason, "%s", call->failure.message);
+		ret_status->not_executed = call->failure.not_executed;
+		return;
+	}
+	if (call->code != ASIDE_OK) {
+		read_status(call, ret_status);
+		return;
+	}
+	ret_status->code = ASIDE_OK;
+	ret_status->reason[0] = ret_status->domain[0] = ret_status->message[0] = '\0';
+	ret_status->retry_after_us = 0;
+	ret_status->not_executed = false;
+	ret_status->n_violations = ret_status->n_facts = 0;
+	if (call->method->server_streaming)
+		return;
+	if (validate(call->method->response, call->payload, NULL) == ASIDE_OK)
+		*ret_response = protobuf_c_message_unpack(call->method->response, NULL, call->payload.size, call->payload.data);
+	if (*ret_response == NULL)
+		(void)fail(ret_status, ASIDE_INTERNAL, "MALFORMED_RESPONSE", "the response cannot be read");
+}
+
+/* ── messages from the server ────────────────────────────────────────────────────────────────────── */
+
+struct received {
+	atomic_uint references;
+	void *handle;
+	struct bytes body;
+};
+
+struct received *received_new(void *handle, struct bytes body)
+{
+	struct received *received = malloc(sizeof *received);
+
+	if (received == NULL)
+		return NULL;
+	*received = (struct received){ .references = 1, .handle = handle, .body = body };
+	return received;
+}
+
+struct received *received_retain(struct received *received)
+{
+	atomic_fetch_add(&received->references, 1);
+	return received;
+}
+
+void received_release(struct received *received)
+{
+	if (received == NULL || atomic_fetch_sub(&received->references, 1) > 1)
+		return;
+	link_release(received->handle);
+	free(received);
+}
+
+struct bytes received_body(const struct received *received)
+{
+	return received->body;
+}

@@ -1,0 +1,50 @@
+/* Which calls are taken and which are refused early and cheaply: RESOURCE_EXHAUSTED, with the time to wait.
+ *
+ * Three limits on calls under way: of the server, of a method (Rule.concurrency), of a principal.  The server's
+ * own limit moves: a call is taken only if, at the rate at which calls have lately ended, it will be answered
+ * before its deadline and within QUEUE_US (Little's law: time = calls under way / calls ended a second).  Streams
+ * are counted apart: they last.  Any thread. */
+#pragma once
+
+#include "call.h"
+
+struct admission;
+
+struct admission_options {
+	unsigned calls_max;     /* under way at once; 0: 20,000 */
+	unsigned streams_max;   /* open at once; 0: 100,000 */
+	unsigned principal_max; /* of one principal; 0: three quarters of them */
+};
+
+/* What a call that was taken gives back at its end. */
+struct ticket {
+	bool held, stream;
+	uint16_t principal; /* its counter */
+	uint16_t method;
+};
+
+struct admission *admission_new(const struct admission_options *options) MUST_CHECK;
+void admission_free(struct admission *admission);
+
+/* Takes a call, or refuses it; `index` is the method's in the dispatcher. */
+enum aside_code admission_enter(struct admission *admission, const struct call *call, unsigned index,
+		struct ticket *ret, struct aside_status *err) MUST_CHECK;
+
+/* A call that was taken has been answered; it is over once its reply has left: admission_over(). */
+void admission_leave(struct admission *admission, const struct ticket *ticket);
+void admission_over(struct admission *admission, unsigned calls, unsigned streams);
+
+/* From now on calls are refused, but for those anyone may make: UNAVAILABLE, DRAINING. */
+void admission_close(struct admission *admission);
+
+/* Waits until every call is over, at most until `deadline_us`; returns how many are not. */
+unsigned admission_wait(struct admission *admission, int64_t deadline_us);
+
+/* Once a second: how fast calls end. */
+void admission_tick(struct admission *admission, int64_t now_us);
+
+struct admission_stats {
+	unsigned calls, streams, limit;
+	uint64_t refused;
+};
+void admission_stats(struct admission *admission, struct admission_stats *ret);

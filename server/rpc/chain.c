@@ -1,0 +1,124 @@
+/* The chain is one table: a step added here stands around every call of every service.  See chain.h. */
+#include "chain.h"
+
+#include <string.h>
+
+#include "../log.h"
+#include "hello.h"
+#include "metrics.h"
+#include "server.h"
+
+/* ── authentication and policy ───────────────────────────────────────────────────────────────────── */
+
+static enum aside_code authenticate(struct task *task, const struct frame *frame, const struct route *route,
+		struct aside_status *err)
+{
+	struct call *call = &task->call;
+	enum aside_code code = hello_principal(server_options(task->session->server)->auth, task->session, frame,
+			call->now_us, &call->principal, err);
+
+	(void)route;
+	return code == ASIDE_OK ? dispatch_policy(call, err) : code;
+}
+
+/* ── admission ───────────────────────────────────────────────────────────────────────────────────── */
+
+static enum aside_code admit(struct task *task, const struct frame *frame, const struct route *route,
+		struct aside_status *err)
+{
+	(void)frame;
+	return admission_enter(server_admission(task->session->server), &task->call, route->index, &task->ticket, err);
+}
+
+static void leave(struct task *task, const struct aside_status *status)
+{
+	struct session *session = task->session;
+
+	(void)status;
+	if (!task->ticket.held)
+		return;
+	admission_leave(server_admission(session->server), &task->ticket);
+	session->answered_calls += !task->ticket.stream;
+	session->answered_streams += task->ticket.stream;
+}
+
+/* ── tracing: W3C trace context ──────────────────────────────────────────────────────────────────── */
+
+static enum aside_code read_trace(struct task *task, const struct frame *frame, const struct route *route,
+		struct aside_status *err)
+{
+	static const char hex[] = "0123456789abcdef-";
+
+	(void)route;
+	(void)err;
+	for (size_t i = 0; i < frame->n_metadata; i++) {
+		struct bytes key = frame->metadata[i].key, value = frame->metadata[i].value;
+		if (key.size != 11 || memcmp(key.data, "traceparent", 11) != 0 || value.size >= sizeof task->call.traceparent)
+			continue;
+		memcpy(task->call.traceparent, value.data, value.size);
+		if (strspn(task->call.traceparent, hex) != value.size) /* goes into the log */
+			memset(task->call.traceparent, 0, sizeof task->call.traceparent);
+	}
+	return ASIDE_OK;
+}
+
+/* ── metrics and the log ─────────────────────────────────────────────────────────────────────────── */
+
+static void count(struct task *task, const struct aside_status *status)
+{
+	metrics_count(server_metrics(task->session->server), task->ticket.method, status->code,
+			clock_monotonic_us() - task->began_us);
+}
+
+static enum aside_code name_method(struct task *task, const struct frame *frame, const struct route *route,
+		struct aside_status *err)
+{
+	(void)frame;
+	(void)err;
+	task->ticket.method = (uint16_t)route->index;
+	return ASIDE_OK;
+}
+
+static void log_call(struct task *task, const struct aside_status *status)
+{
+	static const char *const kinds[] = { "anonymous", "person", "service" };
+	const struct call *call = &task->call;
+
+	if (log_wants(LOG_INFO))
+		log_info("event=call method=%s code=%s reason=%s us=%lld request_id=%s principal=%s%s%s", call->method->path,
+				aside_code_name(status->code), status->reason[0] != '\0' ? status->reason : "-",
+				(long long)(clock_monotonic_us() - task->began_us), call->request_id, kinds[call->principal.kind],
+				call->traceparent[0] != '\0' ? " traceparent=" : "", call->traceparent);
+}
+
+/* ── the chain ───────────────────────────────────────────────────────────────────────────────────── */
+
+static const struct link {
+	enum aside_code (*before)(struct task *task, const struct frame *frame, const struct route *route,
+			struct aside_status *err);
+	void (*after)(struct task *task, const struct aside_status *status); /* in the reverse order */
+} chain[] = {
+	{ read_trace, log_call },
+	{ name_method, count },
+	{ authenticate, NULL },
+	{ admit, leave },
+};
+#define N_LINKS (sizeof chain / sizeof *chain)
+
+enum aside_code chain_before(struct task *task, const struct frame *frame, const struct route *route,
+		struct aside_status *err)
+{
+	enum aside_code code = ASIDE_OK;
+
+	for (size_t i = 0; i < N_LINKS && code == ASIDE_OK; i++)
+		if (chain[i].before != NULL)
+			code = chain[i].before(task, frame, route, err);
+	return code;
+}
+
+void chain_after(struct task *task, const struct aside_status *status)
+{
+	for (size_t i = N_LINKS; i > 0; i--)
+		if (chain[i - 1].after != NULL)
+			chain[i - 1].after(task, status);
+}

@@ -1,0 +1,17 @@
+/* What every call leaves behind: a count by method and code, and how long it took.  Any thread, without locks. */
+#pragma once
+
+#include <stdio.h>
+
+#include "dispatch.h"
+
+struct metrics;
+
+struct metrics *metrics_new(void) MUST_CHECK;
+void metrics_free(struct metrics *metrics);
+
+/* A call of the method with this index has ended. */
+void metrics_count(struct metrics *metrics, unsigned index, enum aside_code code, int64_t us);
+
+/* In Prometheus' text format (0.0.4): aside_calls_total, aside_call_seconds. */
+void metrics_write(const struct metrics *metrics, const struct route *routes, size_t n, FILE *out);

@@ -1,0 +1,476 @@
+/* See task.h. */
+#include "task.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "chain.h"
+#include "dispatch.h"
+#include "server.h"
+#include "store/op.h"
+
+#define CALL_BYTES_MAX (8u << 20)
+#define REPLY_BYTES_MAX (2 * MESSAGE_BYTES_MAX)
+#define TIMEOUT_US_MAX 3600000000ull /* of a unary call: an hour */
+#define STREAM_US_MAX 86400000000ull /* of a stream: 24 hours */
+
+static void advance(struct task *task, enum aside_code code, struct aside_status *status);
+
+static bool is_stream(const struct task *task)
+{
+	return task->call.method->client_streaming || task->call.method->server_streaming;
+}
+
+/* ── the end ─────────────────────────────────────────────────────────────────────────────────────── */
+
+static void put_reply(struct session *session, uint64_t call_id, const struct call *call, const struct aside_status *status)
+{
+	struct frame frame;
+	struct arena arena;
+
+	arena_init(&arena, REPLY_BYTES_MAX);
+	dispatch_reply(call, status, &arena, &frame);
+	frame.call_id = call_id;
+	session_put(session, &frame);
+	arena_fini(&arena);
+}
+
+static void answer(struct task *task, struct aside_status *status)
+{
+	if (status->code == ASIDE_OK && task->call.response == NULL && !task->call.method->server_streaming)
+		(void)fail(status, ASIDE_INTERNAL, "NO_RESPONSE", "the handler made no response");
+	if (status->code == ASIDE_INTERNAL)
+		status_add_fact(status, "request_id", "%s", task->call.request_id);
+	put_reply(task->session, task->call_id, &task->call, status);
+	session_remove_call(task->session, task);
+	task->answered = true;
+	chain_after(task, status);
+}
+
+static void drop_items(struct task *task)
+{
+	while (task->items != NULL) {
+		struct item *item = task->items;
+		task->items = item->next;
+		free(item);
+	}
+}
+
+static void task_free(struct task *task)
+{
+	struct session *session = task->session;
+
+	drop_items(task);
+	arena_fini(&task->call.arena);
+	free(task);
+	session_release(session);
+}
+
+/* Answers, if that was not done, and frees: at once, or when the mail is in. */
+static void end(struct task *task, struct aside_status *status)
+{
+	if (!task->answered)
+		answer(task, status);
+	if (task->call.handler->gone != NULL)
+		task->call.handler->gone(&task->call);
+	task->state = TASK_ENDED;
+	pthread_mutex_lock(&task->session->mutex);
+	bool mailed = task->mail != 0;
+	pthread_mutex_unlock(&task->session->mutex);
+	if (!mailed)
+		task_free(task);
+}
+
+/* ── operations ──────────────────────────────────────────────────────────────────────────────────── */
+
+/* On a lane's thread: hands over. */
+static void operation_done(struct op *op)
+{
+	struct task *task = op->user;
+
+	if (session_mail_task(task->session, task, TASK_RETURNED))
+		server_visit_later(task->session);
+}
+
+static enum aside_code submit(struct task *task, struct aside_status *err)
+{
+	const struct server_options *options = server_options(task->session->server);
+	struct call *call = &task->call;
+	int64_t step_us = clock_monotonic_us() + call->method->timeout_ms * 1000ll;
+
+	call->op->done = operation_done;
+	call->op->user = task;
+	call->op->deadline_us = is_stream(task) && step_us < call->deadline_us ? step_us : call->deadline_us;
+	task->state = TASK_WAITING;
+	enum aside_code code = options->submit(options->store, call->op, err);
+	if (code != ASIDE_OK)
+		task->state = TASK_RUNNING;
+	return code;
+}
+
+static void returned(struct task *task)
+{
+	struct aside_status status = { 0 };
+	struct op *finished = task->call.op;
+	enum aside_code code = ASIDE_OK;
+
+	task->state = TASK_RUNNING;
+	if (task->answered) { /* cancelled meanwhile */
+		op_release(finished);
+		end(task, &status);
+		return;
+	}
+	code = task->call.handler->end(&task->call, task->call.request, &status);
+	op_release(finished);
+	/* The same operation still in place means that there is no further one. */
+	if (task->call.op == finished)
+		task->call.op = NULL;
+	advance(task, code, &status);
+}
+
+/* ── streams ─────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Gives back the credit of what was handled, half a window at a time. */
+static void give_credit(struct task *task)
+{
+	struct frame frame;
+
+	if (task->handled_items < STREAM_ITEMS / 2 && task->handled_bytes < STREAM_BYTES / 2)
+		return;
+	memset(&frame, 0, offsetof(struct frame, metadata));
+	frame.n_metadata = 0;
+	frame.kind = FRAME_CREDIT;
+	frame.call_id = task->call_id;
+	frame.items = task->handled_items;
+	frame.payload_bytes = (uint64_t)task->handled_bytes;
+	session_put(task->session, &frame);
+	task->open_items += task->handled_items;
+	task->open_bytes += task->handled_bytes;
+	task->handled_items = 0;
+	task->handled_bytes = 0;
+}
+
+static enum aside_code handle_item(struct task *task, struct bytes payload, struct aside_status *err)
+{
+	struct call *call = &task->call;
+	ProtobufCMessage *item = NULL;
+	enum aside_code code = dispatch_unpack(call, payload, &item, err);
+
+	if (code == ASIDE_OK)
+		code = call->handler->item(call, item, err);
+	task->handled_items++;
+	task->handled_bytes += (int64_t)payload.size;
+	if (call->op == NULL)
+		call_forget(call);
+	give_credit(task);
+	return code;
+}
+
+/* The next thing a stream has to do; false: nothing. */
+static bool next_step(struct task *task, enum aside_code *ret_code, struct aside_status *err)
+{
+	const struct handler *handler = task->call.handler;
+	struct item *item = task->items;
+
+	if (item != NULL) {
+		task->items = item->next;
+		if (task->items == NULL)
+			task->items_tail = &task->items;
+		*ret_code = handle_item(task, (struct bytes){ item->data, item->size }, err);
+		free(item);
+		return true;
+	}
+	if (task->half_closed && !task->told_half_closed) {
+		task->told_half_closed = true;
+		*ret_code = handler->half_closed != NULL ? handler->half_closed(&task->call, err) : ASIDE_OK;
+		return true;
+	}
+	if (handler->pull == NULL || !task->pull || !call_writable(&task->call))
+		return false;
+	task->pull = false;
+	*ret_code = handler->pull(&task->call, err);
+	return true;
+}
+
+static bool has_ended(const struct task *task)
+{
+	return !is_stream(task) || task->call.finished ||
+			(task->call.response != NULL && !task->call.method->server_streaming);
+}
+
+/* After a step: submits its operation, goes on to the next, or ends the call. */
+static void advance(struct task *task, enum aside_code code, struct aside_status *status)
+{
+	do {
+		if (code == ASIDE_OK && task->call.op != NULL) {
+			code = submit(task, status);
+			if (code == ASIDE_OK)
+				return;
+		}
+		if (code != ASIDE_OK || has_ended(task)) {
+			if (code == ASIDE_OK)
+				*status = (struct aside_status){ 0 };
+			end(task, status);
+			return;
+		}
+	} while (next_step(task, &code, status));
+	task->state = TASK_OPEN;
+}
+
+static void stir(struct task *task)
+{
+	struct aside_status status = { 0 };
+
+	if (task->state != TASK_OPEN)
+		return;
+	task->state = TASK_RUNNING;
+	advance(task, ASIDE_OK, &status);
+}
+
+void task_item(struct task *task, const struct frame *frame)
+{
+	struct aside_status status = { 0 };
+	struct item *item;
+
+	if (frame->end) {
+		task->half_closed = true;
+		stir(task);
+		return;
+	}
+	if (!task->call.method->client_streaming || task->half_closed || task->open_items == 0 || task->open_bytes <= 0) {
+		session_kill(task->session); /* without credit: it broke the rules */
+		return;
+	}
+	task->open_items--;
+	task->open_bytes -= (int64_t)frame->payload.size;
+	if (task->state == TASK_OPEN && task->items == NULL) {
+		task->state = TASK_RUNNING;
+		enum aside_code code = handle_item(task, frame->payload, &status);
+		advance(task, code, &status);
+		return;
+	}
+	item = malloc(sizeof *item + frame->payload.size);
+	if (item == NULL) {
+		session_kill(task->session);
+		return;
+	}
+	item->next = NULL;
+	item->size = frame->payload.size;
+	if (item->size > 0)
+		memcpy(item->data, frame->payload.data, item->size);
+	*task->items_tail = item;
+	task->items_tail = &item->next;
+}
+
+void task_credit(struct task *task, const struct frame *frame)
+{
+	if (frame->items > UINT32_MAX - task->credit_items || frame->payload_bytes > INT64_MAX / 2 ||
+			task->credit_bytes > INT64_MAX / 2) {
+		session_kill(task->session);
+		return;
+	}
+	task->credit_items += frame->items;
+	task->credit_bytes += (int64_t)frame->payload_bytes;
+	task->pull = true;
+	stir(task);
+}
+
+void task_cancel(struct task *task, const struct aside_status *why)
+{
+	struct aside_status status = *why;
+
+	if (task->state == TASK_ENDED || task->answered)
+		return;
+	if (task->state == TASK_WAITING) {
+		op_abandon(task->call.op);
+		answer(task, &status); /* the operation's end frees it */
+	} else {
+		end(task, &status);
+	}
+}
+
+void task_news(struct task *task)
+{
+	unsigned news = task->news;
+
+	task->news = 0;
+	if (task->state == TASK_ENDED) {
+		task_free(task);
+		return;
+	}
+	task->pull = task->pull || (news & TASK_WOKEN) != 0;
+	if (news & TASK_RETURNED)
+		returned(task);
+	else
+		stir(task);
+}
+
+void task_tick(struct task *task, int64_t now_us)
+{
+	struct aside_status late;
+
+	if (!is_stream(task) || task->call.deadline_us > now_us)
+		return;
+	(void)fail(&late, ASIDE_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the stream has lasted as long as it may");
+	task_cancel(task, &late);
+}
+
+/* ── the beginning ───────────────────────────────────────────────────────────────────────────────── */
+
+static void make_request_id(char out[33])
+{
+	static _Thread_local uint64_t counter;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	(void)snprintf(out, 33, "%016llx%08x%08x", (unsigned long long)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec,
+			(unsigned)((uintptr_t)&counter >> 4), (unsigned)++counter);
+}
+
+static int64_t deadline_of(const struct task *task, uint64_t timeout_us)
+{
+	uint64_t most = is_stream(task) ? STREAM_US_MAX : TIMEOUT_US_MAX;
+
+	if (timeout_us == 0)
+		timeout_us = is_stream(task) ? STREAM_US_MAX : task->call.method->timeout_ms * 1000ull;
+	return task->began_us + (int64_t)(timeout_us < most ? timeout_us : most);
+}
+
+static struct task *task_new(struct session *session, const struct frame *frame, const struct route *route)
+{
+	struct task *task = calloc(1, sizeof *task);
+
+	if (task == NULL)
+		return NULL;
+	task->session = session;
+	task->call_id = frame->call_id;
+	task->began_us = clock_monotonic_us();
+	task->call.method = route->method;
+	task->call.handler = route->handler;
+	task->call.now_us = clock_realtime_us();
+	task->call.deadline_us = deadline_of(task, frame->timeout_us);
+	task->credit_items = session->stream_items;
+	task->credit_bytes = (int64_t)session->stream_bytes;
+	task->open_items = STREAM_ITEMS;
+	task->open_bytes = STREAM_BYTES;
+	task->items_tail = &task->items;
+	task->pull = true;
+	arena_init(&task->call.arena, CALL_BYTES_MAX);
+	make_request_id(task->call.request_id);
+	return task;
+}
+
+static void refuse(struct session *session, uint64_t call_id, const struct aside_status *status)
+{
+	put_reply(session, call_id, NULL, status);
+}
+
+/* The route, unless this session may not take it. */
+static enum aside_code find_route(struct session *session, const struct frame *frame, const struct route **ret,
+		struct aside_status *err)
+{
+	const struct route *route = dispatcher_find(server_dispatcher(session->server), frame->method);
+
+	*ret = route;
+	if (route == NULL)
+		return fail(err, ASIDE_UNIMPLEMENTED, "METHOD_UNKNOWN", "no method %.*s", (int)frame->method.size,
+				(const char *)frame->method.data);
+	if (session->state == SESSION_PLAIN && (route->method->client_streaming || route->method->server_streaming))
+		return fail(err, ASIDE_UNIMPLEMENTED, "SESSION_REQUIRED", "%s streams, which takes a session", route->method->path);
+	if (session->conflicts[route->index / 64] >> route->index % 64 & 1)
+		return fail(err, ASIDE_FAILED_PRECONDITION, "SCHEMA_CONFLICT",
+				"client and server would misread each other in %s; see the answer to HELLO", route->method->path);
+	return ASIDE_OK;
+}
+
+void task_start(struct session *session, const struct frame *frame)
+{
+	struct aside_status status = { 0 };
+	const struct route *route;
+	enum aside_code code = find_route(session, frame, &route, &status);
+
+	if (code != ASIDE_OK) {
+		refuse(session, frame->call_id, &status);
+		return;
+	}
+	struct task *task = task_new(session, frame, route);
+	if (task == NULL || !session_add_call(session, task)) {
+		if (task != NULL)
+			arena_fini(&task->call.arena);
+		free(task);
+		session_kill(session); /* an id twice, or not even memory for a refusal */
+		return;
+	}
+	session_retain(session);
+	if (frame->call_id > session->last_call_id)
+		session->last_call_id = frame->call_id;
+	code = chain_before(task, frame, route, &status);
+	if (code == ASIDE_OK && !route->method->client_streaming)
+		code = dispatch_unpack(&task->call, frame->payload, &task->call.request, &status);
+	if (code == ASIDE_OK)
+		code = route->handler->begin(&task->call, task->call.request, &status);
+	task->begun = arena_mark(&task->call.arena);
+	advance(task, code, &status);
+}
+
+/* ── what handlers use (call.h) ──────────────────────────────────────────────────────────────────── */
+
+static struct task *task_of(struct call *call)
+{
+	return (struct task *)call; /* its first member */
+}
+
+bool call_writable(const struct call *call)
+{
+	const struct task *task = (const struct task *)call;
+
+	return task->credit_items > 0 && task->credit_bytes > 0 && !task->answered;
+}
+
+void call_send_bytes(struct call *call, struct bytes item)
+{
+	struct task *task = task_of(call);
+	struct frame frame;
+
+	memset(&frame, 0, offsetof(struct frame, metadata));
+	frame.n_metadata = 0;
+	frame.kind = FRAME_ITEM;
+	frame.call_id = task->call_id;
+	frame.payload = item;
+	task->credit_items--;
+	task->credit_bytes -= (int64_t)item.size;
+	session_put(task->session, &frame);
+}
+
+void call_send(struct call *call, const ProtobufCMessage *item)
+{
+	size_t size = protobuf_c_message_get_packed_size(item);
+	uint8_t *packed = malloc(size + 1);
+
+	if (packed == NULL) {
+		session_kill(task_of(call)->session);
+		return;
+	}
+	(void)protobuf_c_message_pack(item, packed);
+	call_send_bytes(call, (struct bytes){ packed, size });
+	free(packed);
+}
+
+void call_forget(struct call *call)
+{
+	arena_rewind(&call->arena, &task_of(call)->begun);
+}
+
+void call_finish(struct call *call)
+{
+	call->finished = true;
+}
+
+void call_wake(struct call *call)
+{
+	struct task *task = task_of(call);
+
+	if (session_mail_task(task->session, task, TASK_WOKEN))
+		server_visit_later(task->session);
+}

@@ -1,0 +1,71 @@
+/* One call on its way through the server.
+ *
+ *     RUNNING ──op──▶ WAITING ──done──▶ RUNNING ──▶ ENDED
+ *        └─ a stream between two steps: OPEN ──item, credit, wake──▶ RUNNING
+ *
+ * A call gets exactly one REPLY.  One that is cancelled is answered at once; if its operation is with the store
+ * by then the task waits for it, answered, and ends unheard.  Visitor's thread of its session, but for what is
+ * said otherwise. */
+#pragma once
+
+#include "admission.h"
+#include "session.h"
+
+enum task_state {
+	TASK_RUNNING,
+	TASK_WAITING, /* its operation is with the store */
+	TASK_OPEN,    /* a stream: until there is news */
+	TASK_ENDED,   /* only its mail keeps it */
+};
+
+/* News that reach a task by mail. */
+enum {
+	TASK_RETURNED = 1 << 0, /* its operation is done */
+	TASK_WOKEN = 1 << 1,    /* call_wake() */
+};
+
+/* An item that came while the task was busy. */
+struct item {
+	struct item *next;
+	size_t size;
+	uint8_t data[];
+};
+
+struct task {
+	struct call call;
+	struct session *session;
+	uint64_t call_id;
+	int64_t began_us;
+	enum task_state state;
+	bool answered;
+	struct ticket ticket;
+	struct task *next_call; /* in its session's table */
+	struct task *next;      /* in the mail */
+	unsigned mail;          /* news under way, under the session's mutex */
+	unsigned news;          /* news taken out */
+	/* Streams. */
+	uint32_t credit_items; /* what may be sent */
+	int64_t credit_bytes;
+	uint32_t open_items; /* what the peer may still send */
+	int64_t open_bytes;
+	uint32_t handled_items; /* since credit was last given */
+	int64_t handled_bytes;
+	struct item *items, **items_tail; /* not handled yet */
+	bool half_closed, told_half_closed;
+	bool pull; /* there may be something to send */
+	struct arena_mark begun; /* what `begin` has left in the arena */
+};
+
+/* A CALL frame. */
+void task_start(struct session *session, const struct frame *frame);
+
+/* Frames of a call under way. */
+void task_item(struct task *task, const struct frame *frame);
+void task_credit(struct task *task, const struct frame *frame);
+void task_cancel(struct task *task, const struct aside_status *why);
+
+/* News from the mail. */
+void task_news(struct task *task);
+
+/* Ends a stream that is past its deadline. */
+void task_tick(struct task *task, int64_t now_us);

@@ -1,0 +1,190 @@
+/* See visit.h. */
+#include "visit.h"
+
+#include "../log.h"
+#include "dispatch.h"
+#include "hello.h"
+#include "server.h"
+#include "task.h"
+
+#define ROUNDS_MAX 64 /* then the others' turn */
+
+static void handle_frame(struct session *session, const struct frame *frame)
+{
+	struct task *task;
+
+	if (frame->kind == FRAME_CALL) {
+		task_start(session, frame);
+		return;
+	}
+	if (frame->kind == FRAME_HELLO) {
+		if (session->state == SESSION_OPEN)
+			hello_answer(session, frame);
+		return;
+	}
+	task = session_find_call(session, frame->call_id);
+	if (task == NULL)
+		return; /* it has ended; the peer did not know */
+	if (frame->kind == FRAME_ITEM) {
+		task_item(task, frame);
+	} else if (frame->kind == FRAME_CREDIT) {
+		task_credit(task, frame);
+	} else if (frame->kind == FRAME_CANCEL) {
+		struct aside_status cancelled;
+		(void)fail(&cancelled, ASIDE_CANCELLED, "CANCELLED", "the caller cancelled the call");
+		task_cancel(task, &cancelled);
+	}
+}
+
+static void refuse_message(struct session *session, const struct aside_status *status)
+{
+	struct frame frame;
+	struct arena arena;
+
+	arena_init(&arena, MESSAGE_BYTES_MAX);
+	dispatch_reply(NULL, status, &arena, &frame);
+	frame.call_id = 0;
+	session_put(session, &frame);
+	arena_fini(&arena);
+}
+
+static void handle_frames(struct session *session, struct bytes body)
+{
+	struct envelope_reader reader;
+	struct aside_status status;
+	struct frame frame;
+	bool more = true;
+
+	(void)envelope_read(&reader, body);
+	while (more && session->state != SESSION_DEAD) {
+		if (envelope_next(&reader, &frame, &more, &status) != ASIDE_OK) {
+			refuse_message(session, &status);
+			return;
+		}
+		if (more)
+			handle_frame(session, &frame);
+	}
+}
+
+static void handle_message(struct session *session, struct message *message)
+{
+	bool in_order = session->state == SESSION_PLAIN || message->sequence == session->next_in;
+
+	session->next_in += session->number != 0;
+	if (in_order) {
+		session_park(session, message->turn, clock_monotonic_us());
+		handle_frames(session, message->body);
+	} else { /* a number twice, or one missing for good */
+		turn_drop(message->turn);
+		session_kill(session);
+	}
+	message_free(message);
+}
+
+/* ── all calls of a session ──────────────────────────────────────────────────────────────────────── */
+
+typedef void each_task(struct task *task, const void *arg);
+
+static void for_each_call(struct session *session, each_task *each, const void *arg)
+{
+	for (size_t i = 0; i < session->n_chains; i++)
+		for (struct task *task = session->calls[i], *next; task != NULL; task = next) {
+			next = task->next_call;
+			each(task, arg);
+		}
+}
+
+static void tick_one(struct task *task, const void *now_us)
+{
+	task_tick(task, *(const int64_t *)now_us);
+}
+
+static void cancel_one(struct task *task, const void *why)
+{
+	task_cancel(task, why);
+}
+
+static void end_stream(struct task *task, const void *why)
+{
+	if (task->call.method->client_streaming || task->call.method->server_streaming)
+		task_cancel(task, why);
+}
+
+/* ── signals ─────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Its peer is told to go elsewhere; streams end, so that they are resumed there; calls under way are answered. */
+static void drain(struct session *session)
+{
+	struct frame goaway = { .kind = FRAME_GOAWAY, .last_call_id = session->last_call_id,
+		.reason = { (const uint8_t *)"shutting down", 13 } };
+	struct aside_status elsewhere;
+
+	if (session->state != SESSION_OPEN || session->draining)
+		return;
+	session->draining = true;
+	session_put(session, &goaway);
+	(void)fail(&elsewhere, ASIDE_UNAVAILABLE, "DRAINING", "the server is shutting down");
+	for_each_call(session, end_stream, &elsewhere);
+}
+
+static void bury(struct session *session)
+{
+	struct aside_status gone;
+
+	session_kill(session);
+	(void)fail(&gone, ASIDE_CANCELLED, "CONNECTION_LOST", "the peer is gone");
+	for_each_call(session, cancel_one, &gone);
+	server_forget(session);
+}
+
+static void handle_signals(struct session *session, unsigned signals)
+{
+	int64_t now = clock_monotonic_us();
+
+	if (signals & SIGNAL_DRAIN)
+		drain(session);
+	if (signals & SIGNAL_TICK)
+		for_each_call(session, tick_one, &now);
+	if ((signals & SIGNAL_GONE) || ((signals & SIGNAL_TICK) && session->state == SESSION_OPEN && !session_tick(session, now)))
+		session_kill(session);
+}
+
+/* Lets the session speak; calls whose replies have left are over. */
+static void flush(struct session *session)
+{
+	session_flush(session);
+	if (session->outbox_size > 0 || session->answered_calls + session->answered_streams == 0)
+		return;
+	admission_over(server_admission(session->server), session->answered_calls, session->answered_streams);
+	session->answered_calls = session->answered_streams = 0;
+}
+
+void visit(struct session *session)
+{
+	struct mail mail;
+	unsigned rounds = 0;
+
+	log_hold();
+	while (session_take_mail(session, &mail)) {
+		for (struct task *task = mail.tasks, *next; task != NULL; task = next) {
+			next = task->next;
+			task_news(task);
+		}
+		if (mail.signals != 0)
+			handle_signals(session, mail.signals);
+		if (mail.message != NULL)
+			handle_message(session, mail.message);
+		if (session->state == SESSION_DEAD)
+			bury(session);
+		if (!session_has_mail(session))
+			flush(session);
+		if (++rounds == ROUNDS_MAX) {
+			flush(session);
+			log_release();
+			server_visit_later(session);
+			return;
+		}
+	}
+	log_release();
+	session_release(session);
+}
