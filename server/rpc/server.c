@@ -12,6 +12,7 @@
 
 #define CHAINS 4096 /* of the table; a power of two */
 #define TICK_SECONDS 1
+#define LINGER_NS 200000000
 /* Larger messages, and what they take, are not for nng's threads. */
 #define VISIT_BYTES_MAX 65536
 
@@ -276,7 +277,11 @@ unsigned server_drain(struct server *server, int64_t deadline_us)
 	pthread_mutex_unlock(&server->mutex);
 	admission_close(server->admission);
 	signal_sessions(server, 0, SIGNAL_DRAIN);
-	return admission_wait(server->admission, deadline_us);
+	unsigned left = admission_wait(server->admission, deadline_us);
+	/* What was on its way when the peers were told is told, too. */
+	if (left == 0)
+		nanosleep(&(struct timespec){ 0, LINGER_NS }, NULL);
+	return left;
 }
 
 bool server_serving(struct server *server)
