@@ -1,4 +1,5 @@
 /* aside-server: reads its settings, starts the store and the RPC server, and waits for a signal. */
+#include <libpq-fe.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,7 +23,7 @@
 struct program {
 	struct config config;
 	struct cluster *cluster; /* NULL with --database */
-	const char *dsn;
+	const char *owner_dsn, *dsn; /* for migrations; for the server's lanes */
 	struct store *store;
 	struct auth *auth;
 	struct server *server;
@@ -47,6 +48,21 @@ static bool is_network(const char *url)
 	return strncmp(url, "ipc://", 6) != 0 && strncmp(url, "inproc://", 9) != 0;
 }
 
+/* What stands on the command line every user of the machine can read. */
+static enum aside_code check_database(const char *dsn, struct aside_status *err)
+{
+	enum aside_code code = ASIDE_OK;
+	PQconninfoOption *options = dsn != NULL && dsn != getenv("ASIDE_DATABASE") ? PQconninfoParse(dsn, NULL) : NULL;
+
+	for (const PQconninfoOption *option = options; option != NULL && option->keyword != NULL; option++)
+		if (option->val != NULL && strcmp(option->keyword, "password") == 0)
+			code = fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG",
+					"--database: no password there, where everybody can read it:"
+					" use a password file, a service file or ASIDE_DATABASE");
+	PQconninfoFree(options);
+	return code;
+}
+
 static enum aside_code check_config(const struct config *config, struct aside_status *err)
 {
 	enum log_level level;
@@ -59,7 +75,7 @@ static enum aside_code check_config(const struct config *config, struct aside_st
 			return fail(err, ASIDE_INVALID_ARGUMENT, "KEYS_REQUIRED",
 					"--listen %s: a network address needs --keys: nobody is served anonymously",
 					config->listen[i]);
-	return ASIDE_OK;
+	return check_database(config->database, err);
 }
 
 static enum aside_code open_database(struct program *program, struct aside_status *err)
@@ -67,13 +83,14 @@ static enum aside_code open_database(struct program *program, struct aside_statu
 	const struct config *config = &program->config;
 	enum aside_code code;
 
-	program->dsn = config->database;
+	program->owner_dsn = program->dsn = config->database;
 	if (program->dsn != NULL)
 		return ASIDE_OK;
 	code = cluster_start(config->data, config->cluster_user, &program->cluster, err);
 	if (code != ASIDE_OK)
 		return code;
-	program->dsn = cluster_dsn(program->cluster);
+	program->owner_dsn = cluster_dsn(program->cluster);
+	program->dsn = cluster_server_dsn(program->cluster);
 	return ASIDE_OK;
 }
 
@@ -108,7 +125,7 @@ static enum aside_code start(struct program *program, struct aside_status *err)
 	struct auth_options auth = { config->keys, config->ipc_user };
 	struct store_options store = { program->dsn, config_number(config->write_lanes), config_number(config->read_lanes) };
 	/* A database of its own is brought up to date; another one is its owner's to change. */
-	enum aside_code code = program->cluster != NULL ? migrate_up(program->dsn, err) : migrate_check(program->dsn, err);
+	enum aside_code code = program->cluster != NULL ? migrate_up(program->owner_dsn, err) : migrate_check(program->dsn, err);
 	size_t n = 0;
 
 	for (; n < SERVICES_MAX - 2 && service_all[n] != NULL; n++)
@@ -197,11 +214,11 @@ static int migrate(struct program *program, const char *what)
 	enum aside_code code = open_database(program, &err);
 
 	if (code == ASIDE_OK && strcmp(what, "up") == 0)
-		code = migrate_up(program->dsn, &err);
+		code = migrate_up(program->owner_dsn, &err);
 	else if (code == ASIDE_OK && strcmp(what, "down") == 0)
-		code = migrate_down(program->dsn, &err);
+		code = migrate_down(program->owner_dsn, &err);
 	else if (code == ASIDE_OK && strcmp(what, "status") == 0)
-		code = migrate_status(program->dsn, stdout, &err);
+		code = migrate_status(program->owner_dsn, stdout, &err);
 	else if (code == ASIDE_OK)
 		code = fail(&err, ASIDE_INVALID_ARGUMENT, "USAGE", "migrate up, down or status, not %s", what);
 	cluster_stop(program->cluster);

@@ -3,34 +3,28 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <libpq-fe.h>
 #include <pwd.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../log.h"
+#include "postmaster.h"
 #include "wire/status.h"
 
-#define BINARIES "/usr/lib/postgresql/15/bin/"
-#define START_TRIES 600 /* 50 ms apart */
 #define PATH_BYTES 512
 #define HOME_BYTES_MAX (sizeof ((struct sockaddr_un *)NULL)->sun_path - sizeof "/socket/.s.PGSQL.5432")
 
 struct cluster {
 	char data[PATH_BYTES], socket[PATH_BYTES], log[PATH_BYTES];
-	char dsn[2 * PATH_BYTES + 64];
-	uid_t uid;
-	gid_t gid;
-	pid_t pid;
+	char dsn[2 * PATH_BYTES + 64], server_dsn[2 * PATH_BYTES + 64];
+	struct child child;
+	struct postmaster postmaster;
 	int lock_fd; /* on the folder: one server's at a time */
 };
 
@@ -43,48 +37,16 @@ static enum aside_code make_dir(const struct cluster *cluster, const char *path,
 {
 	if (mkdir(path, mode) != 0 && errno != EEXIST)
 		return failed(path, err);
-	if (geteuid() == 0 && chown(path, cluster->uid, cluster->gid) != 0)
+	if (geteuid() == 0 && chown(path, cluster->child.uid, cluster->child.gid) != 0)
 		return failed(path, err);
 	return ASIDE_OK;
 }
 
-/* In the child: becomes the cluster's user and runs `argv`, its output in the cluster's log. */
-static void run_child(const struct cluster *cluster, char *const argv[])
-{
-	sigset_t none;
-	int log = open(cluster->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)setsid(); /* a terminal's Ctrl-C is for the server, which stops PostgreSQL last */
-	if (log >= 0 && geteuid() == 0 && fchown(log, cluster->uid, cluster->gid) != 0)
-		_exit(126);
-	if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setgid(cluster->gid) != 0 || setuid(cluster->uid) != 0))
-		_exit(126);
-	prctl(PR_SET_PDEATHSIG, SIGINT); /* fast shutdown; after setuid(), which clears it */
-	if (log >= 0) {
-		dup2(log, STDOUT_FILENO);
-		dup2(log, STDERR_FILENO);
-	}
-	if (chdir("/") == 0)
-		execv(argv[0], argv);
-	_exit(127);
-}
-
-static pid_t spawn(const struct cluster *cluster, char *const argv[])
-{
-	pid_t pid = fork();
-
-	if (pid == 0)
-		run_child(cluster, argv);
-	return pid;
-}
-
 static enum aside_code make_cluster(const struct cluster *cluster, struct aside_status *err)
 {
-	char *argv[] = { (char *)BINARIES "initdb", (char *)"-D", (char *)cluster->data, (char *)"-U", (char *)"aside",
+	char *argv[] = { (char *)CLUSTER_BINARIES "initdb", (char *)"-D", (char *)cluster->data, (char *)"-U", (char *)"aside",
 		(char *)"--auth=trust", (char *)"--encoding=UTF8", (char *)"--locale=C", (char *)"--data-checksums", NULL };
-	pid_t pid = spawn(cluster, argv);
+	pid_t pid = child_spawn(&cluster->child, argv);
 	int status = -1;
 
 	log_info("event=cluster_init");
@@ -93,50 +55,21 @@ static enum aside_code make_cluster(const struct cluster *cluster, struct aside_
 	return ASIDE_OK;
 }
 
-static enum aside_code wait_ready(struct cluster *cluster, struct aside_status *err)
+/* The server's login, which can do what its statements need and no more. */
+static enum aside_code make_login(const struct cluster *cluster, struct aside_status *err)
 {
-	for (unsigned i = 0; i < START_TRIES; i++) {
-		if (PQping(cluster->dsn) == PQPING_OK)
-			return ASIDE_OK;
-		if (waitpid(cluster->pid, NULL, WNOHANG) == cluster->pid) {
-			cluster->pid = 0;
-			break;
-		}
-		nanosleep(&(struct timespec){ 0, 50000000 }, NULL);
-	}
-	return fail(err, ASIDE_FAILED_PRECONDITION, "CLUSTER_FAILED", "postgres did not start; see %s", cluster->log);
-}
+	PGconn *pg = PQconnectdb(cluster->dsn);
+	PGresult *result = PQexec(pg, "DO $$ BEGIN"
+			" IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'aside_app') THEN CREATE ROLE aside_app; END IF;"
+			" IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'aside_server') THEN"
+			" CREATE ROLE aside_server LOGIN IN ROLE aside_app; END IF; END $$");
+	enum aside_code code = ASIDE_OK;
 
-/* A server that was killed leaves a PostgreSQL that is shutting down: it must be gone first. */
-static void wait_for_predecessor(const struct cluster *cluster)
-{
-	char path[PATH_BYTES + 32];
-	long pid = 0;
-
-	(void)snprintf(path, sizeof path, "%s/postmaster.pid", cluster->data);
-	for (unsigned i = 0; i < START_TRIES; i++) {
-		FILE *file = fopen(path, "re");
-		if (file == NULL)
-			return;
-		int n = fscanf(file, "%ld", &pid);
-		fclose(file);
-		if (n == 1 && pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH)
-			return; /* stale: PostgreSQL itself sees to it */
-		nanosleep(&(struct timespec){ 0, 50000000 }, NULL);
-	}
-}
-
-static enum aside_code run_postgres(struct cluster *cluster, struct aside_status *err)
-{
-	char *argv[] = { (char *)BINARIES "postgres", (char *)"-D", cluster->data, (char *)"-k", cluster->socket,
-		(char *)"-c", (char *)"listen_addresses=", (char *)"-c", (char *)"max_wal_size=4GB", (char *)"-c",
-		(char *)"checkpoint_timeout=15min", (char *)"-c", (char *)"unix_socket_permissions=0700", NULL };
-
-	wait_for_predecessor(cluster);
-	cluster->pid = spawn(cluster, argv);
-	if (cluster->pid < 0)
-		return failed("fork", err);
-	return wait_ready(cluster, err);
+	if (PQresultStatus(result) != PGRES_COMMAND_OK)
+		code = fail(err, ASIDE_FAILED_PRECONDITION, "CLUSTER_FAILED", "cannot make the server's login; see %s", cluster->log);
+	PQclear(result);
+	PQfinish(pg);
+	return code;
 }
 
 static enum aside_code find_user(struct cluster *cluster, const char *user, struct aside_status *err)
@@ -147,8 +80,8 @@ static enum aside_code find_user(struct cluster *cluster, const char *user, stru
 		return ASIDE_OK;
 	if (entry == NULL)
 		return fail(err, ASIDE_FAILED_PRECONDITION, "NO_SUCH_USER", "no user %s to run PostgreSQL as", user);
-	cluster->uid = entry->pw_uid;
-	cluster->gid = entry->pw_gid;
+	cluster->child.uid = entry->pw_uid;
+	cluster->child.gid = entry->pw_gid;
 	return ASIDE_OK;
 }
 
@@ -175,6 +108,7 @@ static void make_dsn(struct cluster *cluster)
 	}
 	*end = '\0';
 	(void)snprintf(cluster->dsn, sizeof cluster->dsn, "host='%s' user=aside dbname=postgres", quoted);
+	(void)snprintf(cluster->server_dsn, sizeof cluster->server_dsn, "host='%s' user=aside_server dbname=postgres", quoted);
 }
 
 static enum aside_code name_paths(struct cluster *cluster, const char *home, struct aside_status *err)
@@ -185,6 +119,7 @@ static enum aside_code name_paths(struct cluster *cluster, const char *home, str
 	(void)snprintf(cluster->data, PATH_BYTES, "%s/postgres", home);
 	(void)snprintf(cluster->socket, PATH_BYTES, "%s/socket", home);
 	(void)snprintf(cluster->log, PATH_BYTES, "%s/postgres.log", home);
+	cluster->child.log = cluster->log;
 	make_dsn(cluster);
 	return ASIDE_OK;
 }
@@ -216,7 +151,9 @@ enum aside_code cluster_start(const char *data_dir, const char *user, struct clu
 	if (code == ASIDE_OK && access(version, F_OK) != 0)
 		code = make_cluster(cluster, err);
 	if (code == ASIDE_OK)
-		code = run_postgres(cluster, err);
+		code = postmaster_start(&cluster->postmaster, &cluster->child, cluster->data, cluster->socket, cluster->dsn, err);
+	if (code == ASIDE_OK)
+		code = make_login(cluster, err);
 	if (code != ASIDE_OK)
 		cluster_stop(cluster);
 	else
@@ -229,15 +166,16 @@ const char *cluster_dsn(const struct cluster *cluster)
 	return cluster->dsn;
 }
 
+const char *cluster_server_dsn(const struct cluster *cluster)
+{
+	return cluster->server_dsn;
+}
+
 void cluster_stop(struct cluster *cluster)
 {
 	if (cluster == NULL)
 		return;
-	if (cluster->pid > 0) {
-		kill(cluster->pid, SIGINT);
-		while (waitpid(cluster->pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
+	postmaster_stop(&cluster->postmaster);
 	if (cluster->lock_fd >= 0)
 		close(cluster->lock_fd);
 	free(cluster);

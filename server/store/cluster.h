@@ -6,13 +6,17 @@
 
 struct cluster;
 
-/* Makes the cluster in data_dir/postgres if there is none, starts it and waits until it answers.  As root it
- * runs as `user`.  From the main thread, before others: it forks, and the child dies with this thread. */
+#define CLUSTER_BINARIES "/usr/lib/postgresql/15/bin/"
+
+/* Makes the cluster in data_dir/postgres if there is none, starts it, waits until it answers, and from then on starts
+ * it again whenever it dies.  As root it runs as `user`. */
 enum aside_code cluster_start(const char *data_dir, const char *user, struct cluster **ret,
 		struct aside_status *err) MUST_CHECK;
 
-/* What to connect with.  Borrowed. */
+/* What the owner of the schema connects with, for migrations, and what a server does, whose login has no more rights
+ * than migrations/grants.sql gives.  Borrowed. */
 const char *cluster_dsn(const struct cluster *cluster);
+const char *cluster_server_dsn(const struct cluster *cluster);
 
 /* Fast shutdown, and waits for it.  NULL is fine. */
 void cluster_stop(struct cluster *cluster);

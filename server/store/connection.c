@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../log.h"
 #include "bind.h"
 #include "sql.h"
 
@@ -98,6 +99,15 @@ static enum aside_code prepare_all(struct connection *connection, bool check, st
 	return code;
 }
 
+/* libpq would print them on stderr. */
+static void note(void *user, const PGresult *notice)
+{
+	const char *message = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+
+	(void)user;
+	log_debug("event=database_notice message=\"%s\"", message != NULL ? message : "");
+}
+
 enum aside_code connection_open(struct connection *connection, bool check, struct aside_status *err)
 {
 	/* What stands before "dbname" the DSN may overrule.  A silent network ends the connection, so that
@@ -108,6 +118,7 @@ enum aside_code connection_open(struct connection *connection, bool check, struc
 	enum aside_code code;
 
 	connection->pg = PQconnectdbParams(keys, values, 1);
+	PQsetNoticeReceiver(connection->pg, note, NULL);
 	if (PQstatus(connection->pg) != CONNECTION_OK)
 		code = broken(connection, "cannot connect to the database", err);
 	else if (!command(connection, "SET synchronous_commit = on") || !command(connection, plan_settings) ||

@@ -16,17 +16,11 @@ static const char create_table[] =
 		"CREATE TABLE IF NOT EXISTS aside_migration (version int PRIMARY KEY, name text NOT NULL,"
 		" sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())";
 
-/* What a server needs and no more; a login for it is made with GRANT aside_app TO ....  Owners who may make no
- * roles go without. */
-static const char grant_role[] =
+/* The role of sql_grants.  An owner who may make no roles has an administrator make this one. */
+static const char create_role[] =
 		"DO $$ BEGIN"
-		" IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'aside_app') THEN"
-		" CREATE ROLE aside_app NOLOGIN; END IF;"
-		" GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO aside_app;"
-		" GRANT DELETE ON attachment, attachment_chunk, page_staff TO aside_app;"
-		" REVOKE INSERT, UPDATE ON aside_migration FROM aside_app;"
-		" EXCEPTION WHEN insufficient_privilege THEN NULL;"
-		" WHEN duplicate_object OR unique_violation THEN NULL; END $$";
+		" IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'aside_app') THEN CREATE ROLE aside_app; END IF;"
+		" EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
 
 static void finishp(PGconn **pg)
 {
@@ -137,7 +131,9 @@ enum aside_code migrate_up(const char *dsn, struct aside_status *err)
 		code = apply(pg, &sql_migrations[applied], sql_migrations[applied].up,
 				"INSERT INTO aside_migration (version, name, sha256) VALUES ($1::int, $2, $3)", err);
 	}
-	return code == ASIDE_OK ? run(pg, "aside_app", grant_role, err) : code;
+	if (code == ASIDE_OK)
+		code = run(pg, "role aside_app", create_role, err);
+	return code == ASIDE_OK ? run(pg, "grants.sql", sql_grants, err) : code;
 }
 
 enum aside_code migrate_down(const char *dsn, struct aside_status *err)
@@ -168,6 +164,15 @@ enum aside_code migrate_status(const char *dsn, FILE *out, struct aside_status *
 	return code;
 }
 
+/* A server that may do more than it needs works all the same. */
+static void warn_of_power(PGconn *pg)
+{
+	CLEANUP(clearp) PGresult *result = PQexec(pg, "SELECT has_table_privilege('message', 'DELETE')");
+
+	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQgetvalue(result, 0, 0)[0] == 't')
+		log_warning("event=powerful_role role=\"%s\" message=\"a server needs no more than the role aside_app\"", PQuser(pg));
+}
+
 enum aside_code migrate_check(const char *dsn, struct aside_status *err)
 {
 	CLEANUP(finishp) PGconn *pg = PQconnectdb(dsn);
@@ -179,5 +184,7 @@ enum aside_code migrate_check(const char *dsn, struct aside_status *err)
 	code = count_applied(pg, &applied, err);
 	if (code == ASIDE_OK && applied < SQL_MIGRATIONS)
 		code = fail(err, ASIDE_FAILED_PRECONDITION, "SCHEMA_OLDER", "run aside-server migrate up first");
+	if (code == ASIDE_OK)
+		warn_of_power(pg);
 	return code;
 }

@@ -200,6 +200,7 @@ static void wrong_settings_are_named(void **state)
 		{ "--workers many", "--workers" },
 		{ "--log-level loud", "--log-level" },
 		{ "--listen tcp://127.0.0.1:0", "--keys" },
+		{ "--database postgresql://aside:secret@db/aside", "--database" },
 		{ "dance", "usage" },
 		{ "migrate", "usage" },
 	};
@@ -217,9 +218,12 @@ static void settings_can_be_looked_at(void **state)
 	char said[8192];
 	(void)state;
 
-	assert_int_equal(run(said, sizeof said, "--listen tcp://127.0.0.1:0 --keys /keys --database password=secret --check-config"), 0);
+	assert_int_equal(setenv("ASIDE_DATABASE", "password=secret", true), 0);
+	assert_int_equal(run(said, sizeof said, "--listen tcp://127.0.0.1:0 --keys /keys --check-config"), 0);
+	assert_int_equal(unsetenv("ASIDE_DATABASE"), 0);
 	assert_said(said, "listen=tcp://127.0.0.1:0\n");
 	assert_said(said, "keys=/keys\n");
+	assert_said(said, "database=(set)\n");
 	assert_null(strstr(said, "secret"));
 	assert_int_equal(run(said, sizeof said, "--version"), 0);
 	assert_said(said, "aside-server ");

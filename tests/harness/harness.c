@@ -36,7 +36,8 @@ struct aside_harness {
 	unsigned n_servers;
 	char folder[64], user[256];
 	char program[512];
-	char database[512]; /* server 0's own, unless options.database is set */
+	/* Server 0's own, unless options.database is set: as its owner, and as a server. */
+	char database[512], server_database[512];
 	pid_t keeper;
 	int keep_fd;
 };
@@ -124,7 +125,7 @@ static size_t common_flags(const struct aside_harness *harness, unsigned n, cons
 	argv[words++] = server->data;
 	if (n > 0 || harness->options.database != NULL) {
 		argv[words++] = "--database";
-		argv[words++] = aside_harness_database(harness);
+		argv[words++] = harness->options.database != NULL ? harness->options.database : harness->server_database;
 	}
 	return words;
 }
@@ -195,6 +196,8 @@ static enum aside_code start_all(struct aside_harness *harness, struct aside_sta
 		name_server(harness, n);
 	(void)snprintf(harness->database, sizeof harness->database, "host=%s/socket user=aside dbname=postgres",
 			harness->servers[0].data);
+	(void)snprintf(harness->server_database, sizeof harness->server_database,
+			"host=%s/socket user=aside_server dbname=postgres", harness->servers[0].data);
 	if (code == ASIDE_OK && harness->options.prepare != NULL && !harness->options.prepare(harness->folder))
 		code = failed(err, "the folder was not prepared");
 	if (code == ASIDE_OK && harness->options.database != NULL)

@@ -5,6 +5,7 @@
 #include <ftw.h>
 #include <libpq-fe.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -99,6 +100,23 @@ static struct op *send_message(struct arena *arena, int64_t user_id, struct byte
 	return op;
 }
 
+static struct op *change_settings(struct arena *arena, struct bytes change_id)
+{
+	struct op *op = op_new(arena, &sql_update_page_settings, PAGE);
+
+	op_int(op, PAGE);
+	op_int(op, 1);
+	op_int(op, 4);
+	op_bytes(op, change_id);
+	op_int(op, 0);
+	for (size_t i = 0; i < 6; i++)
+		op_null(op);
+	op_text(op, "");
+	op_text(op, "");
+	op_int(op, NOW_US);
+	return op;
+}
+
 static struct bytes key_of(struct arena *arena, uint32_t number)
 {
 	uint8_t *key = arena_alloc(arena, 16);
@@ -118,6 +136,19 @@ static long query_number(struct fixture *fixture, const char *sql)
 	PQclear(result);
 	PQfinish(pg);
 	return number;
+}
+
+static pid_t postmaster_pid(const struct fixture *fixture)
+{
+	char path[128];
+	int pid = 0;
+
+	(void)snprintf(path, sizeof path, "%s/postgres/postmaster.pid", fixture->folder);
+	FILE *file = fopen(path, "re");
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%d", &pid), 1);
+	fclose(file);
+	return pid;
 }
 
 /* ── the tests ───────────────────────────────────────────────────────────────────────────────────── */
@@ -201,6 +232,64 @@ static void a_killed_backend_costs_nothing(void **state)
 	arena_fini(&arena);
 }
 
+/* The cluster starts PostgreSQL again; what is under way waits for it. */
+static void a_killed_postgres_costs_nothing(void **state)
+{
+	enum { N = 3000 };
+	struct fixture *fixture = *state;
+	struct arena arena;
+	struct op **ops = calloc(N, sizeof *ops);
+
+	arena_init(&arena, 16 << 20);
+	for (uint32_t i = 0; i < N; i++)
+		submit(fixture, ops[i] = send_message(&arena, 450, key_of(&arena, 30000 + i)));
+	for (size_t left = N - 300; left > 300; left -= 1200) {
+		wait_until_left(left);
+		assert_int_equal(kill(postmaster_pid(fixture), SIGKILL), 0);
+	}
+	wait_until_left(0);
+	for (size_t i = 0; i < N; i++) {
+		assert_int_equal(ops[i]->outcome, OP_DONE);
+		assert_int_equal(op_row_int(ops[i], 0, 1), i + 1);
+		op_release(ops[i]);
+	}
+	assert_int_equal(query_number(fixture, "SELECT count(*) FROM message WHERE user_id = 450"), N);
+	free(ops);
+	arena_fini(&arena);
+}
+
+/* Unlike a message a change has no key of its caller's. */
+static void a_change_sent_again_is_made_once(void **state)
+{
+	enum { N = 400 };
+	struct fixture *fixture = *state;
+	struct arena arena;
+	struct op *ops[N];
+	long first = query_number(fixture, "SELECT settings_version FROM page WHERE page_id = 7");
+
+	arena_init(&arena, 4 << 20);
+	for (uint32_t i = 0; i < N; i++)
+		submit(fixture, ops[i] = change_settings(&arena, key_of(&arena, i)));
+	for (size_t left = N; left > 0; left = left > 60 ? left - 60 : 0) {
+		wait_until_left(left);
+		(void)query_number(fixture, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+				" WHERE application_name = 'aside-server'");
+	}
+	for (uint32_t i = 0; i < N; i++) {
+		assert_int_equal(ops[i]->outcome, OP_DONE);
+		assert_true(op_is_null(ops[i], 0, 0));
+		assert_int_equal(op_row_int(ops[i], 0, 1), first + 1 + i);
+		op_release(ops[i]);
+	}
+	assert_int_equal(query_number(fixture, "SELECT settings_version FROM page WHERE page_id = 7"), first + N);
+	/* Again after all of it: still the first answer. */
+	submit(fixture, ops[0] = change_settings(&arena, key_of(&arena, 0)));
+	wait_until_left(0);
+	assert_int_equal(op_row_int(ops[0], 0, 1), first + 1);
+	op_release(ops[0]);
+	arena_fini(&arena);
+}
+
 static void what_is_late_is_not_sent(void **state)
 {
 	struct fixture *fixture = *state;
@@ -218,15 +307,35 @@ static void what_is_late_is_not_sent(void **state)
 	arena_fini(&arena);
 }
 
-static void the_servers_role_can_do_little(void **state)
+/* That it can do all it has to, every other test shows: they run in its role. */
+static void the_servers_role_can_do_nothing_else(void **state)
 {
+	static const char *const beyond[] = {
+		"DELETE FROM message", "UPDATE message SET body = ''", "UPDATE message SET seq = 1", "TRUNCATE message",
+		"DELETE FROM page_event", "UPDATE page_event SET kind = 1", "DELETE FROM thread", "UPDATE thread SET user_id = 1",
+		"DELETE FROM page", "UPDATE page SET name = ''", "UPDATE page_settings SET changed_by = 1",
+		"DELETE FROM page_settings", "UPDATE wall_entry SET author_user_id = 1", "UPDATE attachment SET sha256 = ''",
+		"UPDATE attachment_chunk SET data = ''", "DELETE FROM message_attachment", "DELETE FROM person_thread",
+		"INSERT INTO aside_migration VALUES (9, '', '')", "UPDATE aside_migration SET sha256 = ''",
+		"CREATE TABLE public.mine (a int)", "CREATE SCHEMA mine", "ALTER TABLE message ADD mine int", "DROP TABLE message",
+		"CREATE INDEX ON message (sent_at)", "DROP FUNCTION inbox_lag",
+		"SET ROLE aside", "CREATE ROLE mine", "COPY message TO PROGRAM 'cat'", "SELECT pg_read_file('postgresql.conf')",
+		"ALTER SYSTEM SET fsync = off", "SET session_replication_role = replica",
+		"BEGIN; LOCK TABLE message IN ACCESS EXCLUSIVE MODE", /* last: it leaves its transaction open */
+	};
 	struct fixture *fixture = *state;
+	PGconn *pg = PQconnectdb(cluster_server_dsn(fixture->cluster));
 
-	assert_int_equal(query_number(fixture, "SELECT has_table_privilege('aside_app', 'message', 'INSERT')::int"
-			" + has_table_privilege('aside_app', 'attachment', 'DELETE')::int"), 2);
-	assert_int_equal(query_number(fixture, "SELECT has_table_privilege('aside_app', 'message', 'DELETE')::int"
-			" + has_table_privilege('aside_app', 'message', 'TRUNCATE')::int"
-			" + has_table_privilege('aside_app', 'aside_migration', 'UPDATE')::int"), 0);
+	for (size_t i = 0; i < N_OF(beyond); i++) {
+		PGresult *result = PQexec(pg, beyond[i]);
+		const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+		if (sqlstate == NULL || strcmp(sqlstate, "42501") != 0)
+			print_error("%s\n", beyond[i]);
+		assert_non_null(sqlstate);
+		assert_string_equal(sqlstate, "42501"); /* insufficient_privilege */
+		PQclear(result);
+	}
+	PQfinish(pg);
 }
 
 static void migrations_go_down_and_up(void **state)
@@ -262,7 +371,7 @@ static int set_up(void **state)
 	*state = &fixture;
 	if (cluster_start(fixture.folder, "postgres", &fixture.cluster, &err) != ASIDE_OK ||
 			migrate_up(cluster_dsn(fixture.cluster), &err) != ASIDE_OK ||
-			store_open(&(struct store_options){ .database = cluster_dsn(fixture.cluster) }, &fixture.store,
+			store_open(&(struct store_options){ .database = cluster_server_dsn(fixture.cluster) }, &fixture.store,
 					&err) != ASIDE_OK) {
 		print_error("%s\n", err.message);
 		return -1;
@@ -298,8 +407,10 @@ int main(void)
 		cmocka_unit_test(batches_are_committed),
 		cmocka_unit_test(one_bad_item_costs_only_itself),
 		cmocka_unit_test(a_killed_backend_costs_nothing),
+		cmocka_unit_test(a_killed_postgres_costs_nothing),
+		cmocka_unit_test(a_change_sent_again_is_made_once),
 		cmocka_unit_test(what_is_late_is_not_sent),
-		cmocka_unit_test(the_servers_role_can_do_little),
+		cmocka_unit_test(the_servers_role_can_do_nothing_else),
 		cmocka_unit_test(migrations_go_down_and_up),
 	};
 
