@@ -87,8 +87,8 @@ expect 'aside/v1/pages.proto' service /aside.rpc.v1.ReflectionService/GetDescrip
 expect 'THREAD_NOT_FOUND' 43 /aside.v1.ThreadService/GetThread 'page_id: 1 user_id: 42'
 
 # All that the schema has, streams apart: they need a session.
-methods=$("${proto[@]}" --descriptor_set_out=/dev/stdout "${files[@]}" |
-	protoc "-I$2" --decode=google.protobuf.FileDescriptorSet google/protobuf/descriptor.proto |
+"${proto[@]}" "--descriptor_set_out=$dir/schema" "${files[@]}"
+methods=$(protoc "-I$2" --decode=google.protobuf.FileDescriptorSet google/protobuf/descriptor.proto <"$dir/schema" |
 	tr -d '"' | awk '/^  package:/ { package = $2 }
 		/^  service {/ { inside = 1 }
 		/^  }/ { inside = 0 }
@@ -96,7 +96,7 @@ methods=$("${proto[@]}" --descriptor_set_out=/dev/stdout "${files[@]}" |
 		inside && /^    method {/ { unary = 1 }
 		inside && /^      name:/ { method = $2 }
 		inside && /^      (client|server)_streaming: true/ { unary = 0 }
-		inside && /^    }/ && unary { print "/" package "." service "/" method; unary = 0 }' | sort)
-missing=$(comm -23 <(printf '%s\n' "$methods") <(printf %s "$called" | sort -u))
+		inside && /^    }/ && unary { print "/" package "." service "/" method; unary = 0 }' | sort | tee "$dir/methods")
+missing=$(printf %s "$called" | sort -u | comm -23 "$dir/methods" -)
 [ -n "$methods" ] && [ -z "$missing" ] || { printf 'never called:\n%s\n' "$missing"; exit 1; }
 printf '%s methods called\n' "$(wc -l <<<"$methods")"
