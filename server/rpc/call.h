@@ -14,7 +14,8 @@
  *     pull          something may be sent: it has just begun, credit has come, or call_wake() was called
  *     gone          the call has ended, however: the last word, where call_wake()'s callers are told
  *
- * It lasts until a step fails, calls call_finish(), or (where only the client streams) makes the response.
+ * The arena keeps what `begin` (and the operation it named) left there; what later steps allocate is freed when
+ * the stream rests.  It lasts until a step fails, calls call_finish(), or (where only the client streams) makes the response.
  *
  * All run on the thread that visits the call's session; a call is in one thread at a time. */
 #pragma once
@@ -105,10 +106,6 @@ void call_finish(struct call *call);
 
 /* Has `pull` run soon.  Any thread, from the call's first step until `gone` has returned; never blocks. */
 void call_wake(struct call *call);
-
-/* Frees what the call's arena got since `begin` has returned, so that a long stream does not fill it.  Not while
- * an operation is under way. */
-void call_forget(struct call *call);
 
 /* RESOURCE_EXHAUSTED, reason CALL_TOO_LARGE: the call's arena is full. */
 enum aside_code call_full(struct aside_status *err);

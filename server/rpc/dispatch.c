@@ -179,6 +179,16 @@ void dispatch_reply(const struct call *call, const struct aside_status *status, 
 	}
 }
 
+enum aside_code dispatch_check_size(const ProtobufCMessage *message, struct aside_status *err)
+{
+	size_t size = protobuf_c_message_get_packed_size(message);
+
+	if (size <= RESPONSE_BYTES_MAX)
+		return ASIDE_OK;
+	return fail(err, ASIDE_RESOURCE_EXHAUSTED, "RESPONSE_TOO_LARGE", "the response has %zu bytes; at most %u: ask for less",
+			size, RESPONSE_BYTES_MAX);
+}
+
 /* ── what handlers use (call.h) ──────────────────────────────────────────────────────────────────── */
 
 void *call_response(struct call *call)

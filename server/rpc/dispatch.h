@@ -6,6 +6,7 @@
 #include "wire/envelope.h"
 
 #define METHODS_MAX 256
+#define RESPONSE_BYTES_MAX (4u * 1024 * 1024 - 65536)
 
 /* A method with its handler. */
 struct route {
@@ -34,6 +35,9 @@ enum aside_code dispatch_policy(const struct call *call, struct aside_status *er
 /* Checks a payload and unpacks it into the call's arena. */
 enum aside_code dispatch_unpack(struct call *call, struct bytes payload, ProtobufCMessage **ret,
 		struct aside_status *err) MUST_CHECK;
+
+/* RESOURCE_EXHAUSTED, reason RESPONSE_TOO_LARGE: it would not fit a message. */
+enum aside_code dispatch_check_size(const ProtobufCMessage *message, struct aside_status *err) MUST_CHECK;
 
 /* The REPLY that ends a call: the response with ASIDE_OK, `status` otherwise; `call` may be NULL for a call that
  * never was.  Allocates in `arena`, so that a call whose own is full still gets its reply. */

@@ -142,9 +142,14 @@ void session_kill(struct session *session)
 		turn_drop(session->turns[session->first_turn]);
 		session->first_turn = (session->first_turn + 1) % TURNS_MAX;
 	}
-	while (session->messages != NULL) { /* out of order, so never handled */
-		struct message *message = session->messages;
-		session->messages = message->next;
+	pthread_mutex_lock(&session->mutex);
+	struct message *messages = session->messages; /* which will never be in sequence */
+	session->messages = NULL;
+	session->n_messages = 0;
+	pthread_mutex_unlock(&session->mutex);
+	while (messages != NULL) {
+		struct message *message = messages;
+		messages = message->next;
 		turn_drop(message->turn);
 		message_free(message);
 	}

@@ -40,6 +40,9 @@ static void answer(struct task *task, struct aside_status *status)
 {
 	if (status->code == ASIDE_OK && task->call.response == NULL && !task->call.method->server_streaming)
 		(void)fail(status, ASIDE_INTERNAL, "NO_RESPONSE", "the handler made no response");
+	if (status->code == ASIDE_OK && task->call.response != NULL &&
+			dispatch_check_size(task->call.response, status) != ASIDE_OK)
+		task->call.response = NULL;
 	if (status->code == ASIDE_INTERNAL)
 		status_add_fact(status, "request_id", "%s", task->call.request_id);
 	put_reply(task->session, task->call_id, &task->call, status);
@@ -161,8 +164,6 @@ static enum aside_code handle_item(struct task *task, struct bytes payload, stru
 		code = call->handler->item(call, item, err);
 	task->handled_items++;
 	task->handled_bytes += (int64_t)payload.size;
-	if (call->op == NULL)
-		call_forget(call);
 	give_credit(task);
 	return code;
 }
@@ -199,6 +200,17 @@ static bool has_ended(const struct task *task)
 			(task->call.response != NULL && !task->call.method->server_streaming);
 }
 
+/* Between two steps; what they leave in the arena beyond what the beginning left is not needed any more. */
+static void rest(struct task *task)
+{
+	task->state = TASK_OPEN;
+	if (task->begun)
+		arena_rewind(&task->call.arena, &task->beginning);
+	else
+		task->beginning = arena_mark(&task->call.arena);
+	task->begun = true;
+}
+
 /* After a step: submits its operation, goes on to the next, or ends the call. */
 static void advance(struct task *task, enum aside_code code, struct aside_status *status)
 {
@@ -215,7 +227,7 @@ static void advance(struct task *task, enum aside_code code, struct aside_status
 			return;
 		}
 	} while (next_step(task, &code, status));
-	task->state = TASK_OPEN;
+	rest(task);
 }
 
 static void stir(struct task *task)
@@ -410,7 +422,6 @@ void task_start(struct session *session, const struct frame *frame)
 		code = dispatch_unpack(&task->call, frame->payload, &task->call.request, &status);
 	if (code == ASIDE_OK)
 		code = route->handler->begin(&task->call, task->call.request, &status);
-	task->begun = arena_mark(&task->call.arena);
 	advance(task, code, &status);
 }
 
@@ -455,11 +466,6 @@ void call_send(struct call *call, const ProtobufCMessage *item)
 	(void)protobuf_c_message_pack(item, packed);
 	call_send_bytes(call, (struct bytes){ packed, size });
 	free(packed);
-}
-
-void call_forget(struct call *call)
-{
-	arena_rewind(&call->arena, &task_of(call)->begun);
 }
 
 void call_finish(struct call *call)

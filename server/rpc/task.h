@@ -53,7 +53,8 @@ struct task {
 	struct item *items, **items_tail; /* not handled yet */
 	bool half_closed, told_half_closed;
 	bool pull; /* there may be something to send */
-	struct arena_mark begun; /* what `begin` has left in the arena */
+	bool begun;
+	struct arena_mark beginning; /* what it had in the arena when it first rested */
 };
 
 /* A CALL frame. */
