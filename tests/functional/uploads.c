@@ -2,13 +2,24 @@
 #include "uploads.h"
 
 #include <openssl/sha.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 const struct file_head png_head = { "\x89PNG\r\n\x1A\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\2\0\0\0\x90\x77\x53\xDE", 33 };
 const struct file_head mp4_head = { "\0\0\0\x18"
 				    "ftypmp42\0\0\0\0mp42isom", 24 };
 const struct file_head executable_head = { "\x7F"
 					   "ELF\2\1\1\0\0\0\0\0\0\0\0\0\3\0\x3E\0\1\0\0\0", 24 };
+
+/* Gives the content its id, unlike any other's, and its SHA-256. */
+static void identify(struct upload *upload)
+{
+	static uint64_t made;
+
+	memcpy(upload->id, uuid_of(UINT64_MAX - ++made).data, sizeof upload->id);
+	(void)SHA256(upload->file, upload->size, upload->sha256);
+}
 
 struct upload upload_new(int64_t page, int64_t uploader, Aside__V1__Side side, Aside__V1__AttachmentKind kind,
 		const struct file_head *head, size_t size)
@@ -26,8 +37,25 @@ struct upload upload_new(int64_t page, int64_t uploader, Aside__V1__Side side, A
 		upload.file[i] = (uint8_t)(seed >> 56);
 	}
 	memcpy(upload.file, head->bytes, head->size < size ? head->size : size);
-	memcpy(upload.id, uuid_of(UINT64_MAX - made).data, sizeof upload.id);
-	(void)SHA256(upload.file, size, upload.sha256);
+	identify(&upload);
+	return upload;
+}
+
+struct upload upload_load(int64_t page, int64_t uploader, Aside__V1__Side side, Aside__V1__AttachmentKind kind,
+		const char *path)
+{
+	struct upload upload = { .page = page, .uploader = uploader, .side = side, .kind = kind };
+	FILE *file = fopen(path, "re");
+	struct stat stat;
+
+	if (file == NULL || fstat(fileno(file), &stat) != 0)
+		fail_msg("%s cannot be read", path);
+	upload.size = (size_t)stat.st_size;
+	upload.file = malloc(upload.size);
+	assert_non_null(upload.file);
+	assert_int_equal(fread(upload.file, 1, upload.size, file), upload.size);
+	fclose(file);
+	identify(&upload);
 	return upload;
 }
 

@@ -27,6 +27,9 @@ extern const struct file_head {
  * Every call gives other content and another id. */
 struct upload upload_new(int64_t page, int64_t uploader, Aside__V1__Side side, Aside__V1__AttachmentKind kind,
 		const struct file_head *head, size_t size);
+/* The file at `path`, which must be there. */
+struct upload upload_load(int64_t page, int64_t uploader, Aside__V1__Side side, Aside__V1__AttachmentKind kind,
+		const char *path);
 void upload_free(struct upload *upload);
 
 /* The steps.  Begin keeps the chunks' size and number and answers the response or NULL; the others whether
