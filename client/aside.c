@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "channel.h"
+#include "fork.h"
 #include "hello.h"
 #include "wire/status.h"
 
@@ -49,7 +49,7 @@ static struct aside_channel *channel_new(const struct aside_options *options)
 
 	if (channel == NULL)
 		return NULL;
-	channel->pid = getpid();
+	channel->generation = fork_generation();
 	channel->timeout_ms = options->timeout_ms;
 	channel->connect_timeout_ms = options->connect_timeout_ms != 0 ? options->connect_timeout_ms : CONNECT_TIMEOUT_MS;
 	channel->ended_tail = &channel->ended;
@@ -102,7 +102,7 @@ static void end_all(struct aside_channel *channel)
 
 void aside_channel_close(struct aside_channel *channel)
 {
-	if (channel == NULL || channel->pid != getpid())
+	if (channel == NULL || channel->generation != fork_generation())
 		return;
 	pthread_mutex_lock(&channel->mutex);
 	channel->closing = true;
@@ -185,7 +185,7 @@ static enum aside_code begin(struct aside_channel *channel, const struct aside_m
 	struct pending *call;
 	enum aside_code code;
 
-	if (channel->pid != getpid())
+	if (channel->generation != fork_generation())
 		return fail(err, ASIDE_FAILED_PRECONDITION, "FORKED", "the channel belongs to the parent process");
 	if (method->client_streaming || method->server_streaming)
 		return fail(err, ASIDE_INVALID_ARGUMENT, "STREAMING_METHOD", "%s streams: aside_stream_open()", method->path);

@@ -9,6 +9,7 @@
 #include "wire/validate.h"
 
 #define CHECK_US 5000000ll /* between two looks at silent servers */
+#define FLUSH_CALLS 128 /* so that the server has something to do meanwhile */
 #define EJECT_AFTER 5 /* failures in a row */
 #define EJECT_US 1000000ll
 #define EJECT_US_MAX 30000000ll
@@ -111,18 +112,25 @@ static void failed(struct aside_channel *channel, struct endpoint *endpoint)
 
 /* ── a call's way ────────────────────────────────────────────────────────────────────────────────── */
 
+static void wake_thread(struct aside_channel *channel)
+{
+	if (channel->waiting)
+		pthread_cond_signal(&channel->wake);
+	channel->waiting = false;
+}
+
 static void give_to_thread(struct aside_channel *channel, struct pending *call)
 {
 	call->next = NULL;
 	*channel->ended_tail = call;
 	channel->ended_tail = &call->next;
-	pthread_cond_signal(&channel->wake);
+	wake_thread(channel);
 }
 
 void channel_flush(struct aside_channel *channel, struct endpoint *endpoint)
 {
-	/* What callbacks start leaves together when they have returned: channel_run_callbacks(). */
-	if (!channel->started || !pthread_equal(pthread_self(), channel->thread))
+	/* What callbacks start leaves together when they have returned (channel_run_callbacks()), or when it is many. */
+	if (!channel->started || endpoint->n_queued >= FLUSH_CALLS || !pthread_equal(pthread_self(), channel->thread))
 		endpoint_flush(endpoint, channel_now_us());
 }
 
@@ -172,7 +180,7 @@ static void set_timer(struct aside_channel *channel, struct pending *call)
 	if (!timers_set(&channel->timers, call, due))
 		channel_end(channel, call, &no_memory);
 	else if (due < first)
-		pthread_cond_signal(&channel->wake);
+		wake_thread(channel);
 }
 
 /* A new attempt at `endpoint`. */
@@ -523,10 +531,12 @@ static void wait_until(struct aside_channel *channel, int64_t due_us)
 {
 	struct timespec until = { due_us / 1000000, due_us % 1000000 * 1000 };
 
+	channel->waiting = true;
 	if (due_us == INT64_MAX)
 		pthread_cond_wait(&channel->wake, &channel->mutex);
 	else
 		(void)pthread_cond_timedwait(&channel->wake, &channel->mutex, &until);
+	channel->waiting = false;
 }
 
 void *channel_run(void *arg)
@@ -561,5 +571,5 @@ void channel_serve_stream(struct aside_channel *channel, struct aside_stream *st
 	stream->next_due = NULL;
 	*channel->streams_tail = stream;
 	channel->streams_tail = &stream->next_due;
-	pthread_cond_signal(&channel->wake);
+	wake_thread(channel);
 }

@@ -24,7 +24,7 @@ struct aside_channel {
 	pthread_cond_t wake, changed; /* the thread; those who watch the state */
 	pthread_t thread;
 	bool started, closing;
-	pid_t pid; /* of the process that opened it */
+	unsigned generation; /* of the process that opened it: fork.h */
 	struct endpoint endpoints[ASIDE_ENDPOINTS_MAX];
 	size_t n_endpoints;
 	uint32_t timeout_ms, connect_timeout_ms;
@@ -33,6 +33,7 @@ struct aside_channel {
 	uint64_t next_id;     /* of an attempt */
 	uint64_t next_handle; /* of a call */
 	size_t n_calls;
+	bool waiting; /* the thread is */
 	struct attempt *attempts[TABLE_CHAINS];
 	struct pending *handles[TABLE_CHAINS];
 	struct timers timers;

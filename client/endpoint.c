@@ -16,6 +16,7 @@ void endpoint_queue(struct endpoint *endpoint, struct attempt *attempt)
 	*endpoint->queue_tail = attempt;
 	endpoint->queue_tail = &attempt->next;
 	endpoint->n_attempts++;
+	endpoint->n_queued++;
 }
 
 void endpoint_leave(struct endpoint *endpoint, struct attempt *attempt)
@@ -28,6 +29,7 @@ void endpoint_leave(struct endpoint *endpoint, struct attempt *attempt)
 		*at = attempt->next;
 		if (*at == NULL)
 			endpoint->queue_tail = at;
+		endpoint->n_queued--;
 	}
 	attempt->state = ATTEMPT_NONE;
 	endpoint->n_attempts--;
@@ -82,6 +84,7 @@ static uint8_t *write_calls(struct endpoint *endpoint, int64_t now_us, size_t n,
 		out = envelope_frame_write(&frame, out);
 		attempt->state = ATTEMPT_SENT;
 		endpoint->queue = attempt->next;
+		endpoint->n_queued--;
 	}
 	if (endpoint->queue == NULL)
 		endpoint->queue_tail = &endpoint->queue;

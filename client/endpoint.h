@@ -37,6 +37,7 @@ struct endpoint {
 	int64_t waiting_since_us;    /* since when there is one */
 	unsigned n_attempts;         /* here, queued or sent */
 	struct attempt *queue, **queue_tail;
+	unsigned n_queued;
 	uint8_t *frames; /* other frames to send, serialized: after the queue */
 	size_t frames_size, frames_room;
 	struct early *early;

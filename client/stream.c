@@ -2,9 +2,9 @@
 #include "stream.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "channel.h"
+#include "fork.h"
 #include "wire/status.h"
 #include "wire/validate.h"
 
@@ -196,7 +196,7 @@ enum aside_code aside_stream_open(struct aside_channel *channel, const struct as
 	uint32_t timeout_ms = options != NULL && options->timeout_ms != 0 ? options->timeout_ms : STREAM_MS_MAX;
 	enum aside_code code;
 
-	if (channel->pid != getpid())
+	if (channel->generation != fork_generation())
 		return fail(ret_status, ASIDE_FAILED_PRECONDITION, "FORKED", "the channel belongs to the parent process");
 	stream = calloc(1, sizeof *stream);
 	if (stream == NULL)

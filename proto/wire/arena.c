@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define BLOCK_BYTES_MIN 1024
+#define BLOCK_BYTES_MIN 960 /* with its head, what glibc keeps at hand for each thread */
 #define BLOCK_BYTES_MAX (256 * 1024)
 
 struct arena_block {

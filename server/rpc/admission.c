@@ -61,7 +61,7 @@ static uint16_t counter_of(const struct principal *principal)
 {
 	uint64_t hash = (uint64_t)principal->user_id * 0x9E3779B97F4A7C15ull;
 
-	for (const char *p = principal->service; *p != '\0'; p++)
+	for (const char *p = principal->service; p != NULL && *p != '\0'; p++)
 		hash = (hash ^ (uint8_t)*p) * 0x100000001B3ull;
 	return (uint16_t)((hash ^ hash >> 32) % PRINCIPALS);
 }
@@ -76,10 +76,10 @@ static enum aside_code refuse(struct admission *admission, const char *reason, c
 }
 
 /* How many calls may be under way, so that this one makes its deadline. */
-static unsigned limit_for(const struct admission *admission, const struct call *call)
+static unsigned limit_for(const struct admission *admission, const struct call *call, int64_t now_us)
 {
 	unsigned limit = admission->limit;
-	int64_t left_us = call->deadline_us - clock_monotonic_us();
+	int64_t left_us = call->deadline_us - now_us;
 
 	if (left_us < QUEUE_US)
 		limit = left_us <= 0 ? 0 : (unsigned)((uint64_t)limit * (uint64_t)left_us / QUEUE_US);
@@ -110,13 +110,13 @@ void admission_over(struct admission *admission, unsigned calls, unsigned stream
 	pthread_mutex_unlock(&admission->mutex);
 }
 
-enum aside_code admission_enter(struct admission *admission, const struct call *call, unsigned index,
+enum aside_code admission_enter(struct admission *admission, const struct call *call, unsigned index, int64_t now_us,
 		struct ticket *ret, struct aside_status *err)
 {
 	const struct aside_method *method = call->method;
 	struct ticket ticket = { .held = true, .stream = method->client_streaming || method->server_streaming,
 		.principal = counter_of(&call->principal), .method = (uint16_t)index };
-	unsigned limit = ticket.stream ? admission->options.streams_max : limit_for(admission, call);
+	unsigned limit = ticket.stream ? admission->options.streams_max : limit_for(admission, call, now_us);
 	bool fits = atomic_fetch_add(ticket.stream ? &admission->streams : &admission->calls, 1) < limit;
 	unsigned principal = atomic_fetch_add(&admission->principals[ticket.principal], 1);
 	unsigned of_method = atomic_fetch_add(&admission->methods[index], 1);

@@ -27,7 +27,7 @@ struct admission *admission_new(const struct admission_options *options) MUST_CH
 void admission_free(struct admission *admission);
 
 /* Takes a call, or refuses it; `index` is the method's in the dispatcher. */
-enum aside_code admission_enter(struct admission *admission, const struct call *call, unsigned index,
+enum aside_code admission_enter(struct admission *admission, const struct call *call, unsigned index, int64_t now_us,
 		struct ticket *ret, struct aside_status *err) MUST_CHECK;
 
 /* A call that was taken has been answered; it is over once its reply has left: admission_over(). */

@@ -33,7 +33,7 @@ struct auth {
 	struct keys *keys;
 	struct {
 		int64_t uid;
-		struct principal principal;
+		struct credentials credentials;
 	} ipc[IPC_USERS_MAX];
 	size_t n_ipc;
 };
@@ -42,7 +42,7 @@ bool principal_has_scope(const struct principal *principal, const char *scope)
 {
 	size_t length = strlen(scope);
 
-	for (const char *p = principal->scopes; length > 0 && (p = strstr(p, scope)) != NULL; p += length)
+	for (const char *p = principal->scopes; p != NULL && length > 0 && (p = strstr(p, scope)) != NULL; p += length)
 		if ((p == principal->scopes || p[-1] == ' ') && (p[length] == ' ' || p[length] == '\0'))
 			return true;
 	return false;
@@ -58,15 +58,16 @@ static bool parse_id(const char *text, int64_t *ret)
 }
 
 /* "42" → person; "service:NAME" → service. */
-static bool parse_subject(const char *subject, struct principal *ret)
+static bool parse_subject(const char *subject, struct credentials *ret)
 {
 	if (strncmp(subject, "service:", 8) == 0) {
-		ret->kind = PRINCIPAL_SERVICE;
+		ret->principal.kind = PRINCIPAL_SERVICE;
 		(void)snprintf(ret->service, sizeof ret->service, "%s", subject + 8);
+		ret->principal.service = ret->service;
 		return subject[8] != '\0';
 	}
-	ret->kind = PRINCIPAL_PERSON;
-	return parse_id(subject, &ret->user_id);
+	ret->principal.kind = PRINCIPAL_PERSON;
+	return parse_id(subject, &ret->principal.user_id);
 }
 
 /* ── keys ────────────────────────────────────────────────────────────────────────────────────────── */
@@ -159,15 +160,15 @@ static jwt_t *verify(struct auth *auth, const char *token)
 	return jwt;
 }
 
-static enum aside_code read_claims(jwt_t *jwt, int64_t now_us, struct principal *ret, struct aside_status *err)
+static enum aside_code read_claims(jwt_t *jwt, int64_t now_us, struct credentials *ret, struct aside_status *err)
 {
 	const char *subject = jwt_get_grant(jwt, "sub"), *scope = jwt_get_grant(jwt, "scope");
 	long expires = jwt_get_grant_int(jwt, "exp"), not_before = jwt_get_grant_int(jwt, "nbf");
 
-	*ret = (struct principal){ .expires_at_us = (int64_t)expires * 1000000 };
+	*ret = (struct credentials){ .principal = { .expires_at_us = (int64_t)expires * 1000000 } };
 	if (expires <= 0)
 		return refused(err, "TOKEN_INVALID", "the token has no exp");
-	if (ret->expires_at_us <= now_us)
+	if (ret->principal.expires_at_us <= now_us)
 		return refused(err, "TOKEN_EXPIRED", "the token has expired");
 	if ((int64_t)not_before * 1000000 > now_us)
 		return refused(err, "TOKEN_INVALID", "the token is not valid yet");
@@ -176,10 +177,11 @@ static enum aside_code read_claims(jwt_t *jwt, int64_t now_us, struct principal 
 	if (scope != NULL && strlen(scope) >= sizeof ret->scopes)
 		return refused(err, "TOKEN_INVALID", "the scope is too long");
 	(void)snprintf(ret->scopes, sizeof ret->scopes, "%s", scope != NULL ? scope : "");
+	ret->principal.scopes = ret->scopes;
 	return ASIDE_OK;
 }
 
-enum aside_code auth_token(struct auth *auth, struct bytes authorization, int64_t now_us, struct principal *ret,
+enum aside_code auth_token(struct auth *auth, struct bytes authorization, int64_t now_us, struct credentials *ret,
 		struct aside_status *err)
 {
 	char token[TOKEN_BYTES_MAX];
@@ -201,7 +203,7 @@ enum aside_code auth_token(struct auth *auth, struct bytes authorization, int64_
 
 /* ── ipc peers ───────────────────────────────────────────────────────────────────────────────────── */
 
-static bool parse_ipc_user(const char *text, int64_t *ret_uid, struct principal *ret)
+static bool parse_ipc_user(const char *text, int64_t *ret_uid, struct credentials *ret)
 {
 	char subject[128], *scopes;
 	const char *equals = strchr(text, '=');
@@ -215,6 +217,7 @@ static bool parse_ipc_user(const char *text, int64_t *ret_uid, struct principal 
 	if (scopes != NULL) {
 		*scopes++ = '\0';
 		(void)snprintf(ret->scopes, sizeof ret->scopes, "%s", scopes);
+		ret->principal.scopes = ret->scopes;
 		for (char *p = ret->scopes; *p != '\0'; p++)
 			if (*p == ',')
 				*p = ' ';
@@ -227,7 +230,7 @@ void auth_peer(const struct auth *auth, int64_t uid, struct principal *ret)
 	*ret = (struct principal){ 0 };
 	for (size_t i = 0; uid >= 0 && i < auth->n_ipc; i++)
 		if (auth->ipc[i].uid == uid)
-			*ret = auth->ipc[i].principal;
+			*ret = auth->ipc[i].credentials.principal;
 }
 
 enum aside_code auth_open(const struct auth_options *options, struct auth **ret, struct aside_status *err)
@@ -241,7 +244,7 @@ enum aside_code auth_open(const struct auth_options *options, struct auth **ret,
 	auth->keys_dir = options->keys_dir != NULL ? strdup(options->keys_dir) : NULL;
 	for (const char *const *user = options->ipc_users; user != NULL && *user != NULL; user++) {
 		if (auth->n_ipc == IPC_USERS_MAX ||
-				!parse_ipc_user(*user, &auth->ipc[auth->n_ipc].uid, &auth->ipc[auth->n_ipc].principal)) {
+				!parse_ipc_user(*user, &auth->ipc[auth->n_ipc].uid, &auth->ipc[auth->n_ipc].credentials)) {
 			auth_close(auth);
 			return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_IPC_USER",
 					"%s: neither UID=person:ID nor UID=service:NAME:scope,scope", *user);

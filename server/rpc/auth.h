@@ -5,6 +5,13 @@
 
 struct auth;
 
+/* A principal and the texts it borrows: not to be copied or moved. */
+struct credentials {
+	struct principal principal;
+	char service[PRINCIPAL_NAME_MAX];
+	char scopes[PRINCIPAL_SCOPES_MAX];
+};
+
 struct auth_options {
 	const char *keys_dir;         /* KID.pem: a public key each; NULL: no tokens */
 	const char *const *ipc_users; /* "UID=person:ID" or "UID=service:NAME:scope,scope"; NULL-terminated */
@@ -18,7 +25,7 @@ enum aside_code auth_reload(struct auth *auth, struct aside_status *err) MUST_CH
 
 /* "Bearer …" → *ret.  UNAUTHENTICATED, reason TOKEN_INVALID or TOKEN_EXPIRED.  ES256 and RS256 only: never
  * `none`, never a symmetric algorithm.  Any thread. */
-enum aside_code auth_token(struct auth *auth, struct bytes authorization, int64_t now_us, struct principal *ret,
+enum aside_code auth_token(struct auth *auth, struct bytes authorization, int64_t now_us, struct credentials *ret,
 		struct aside_status *err) MUST_CHECK;
 
 /* The principal an ipc peer's uid maps to, or ANONYMOUS. */

@@ -41,10 +41,10 @@ enum principal_kind {
 
 struct principal {
 	enum principal_kind kind;
-	int64_t user_id;                   /* PERSON; 0 otherwise */
-	char service[PRINCIPAL_NAME_MAX];  /* SERVICE, or the one a person acts through; "" otherwise */
-	char scopes[PRINCIPAL_SCOPES_MAX]; /* space-separated */
-	int64_t expires_at_us;             /* 0: never */
+	int64_t user_id;       /* PERSON; 0 otherwise */
+	int64_t expires_at_us; /* 0: never */
+	const char *service;   /* SERVICE, or the one a person acts through; NULL otherwise */
+	const char *scopes;    /* space-separated; NULL: none.  Both borrowed: from the session, the call's arena or auth */
 };
 
 struct call {

@@ -14,8 +14,7 @@ static enum aside_code authenticate(struct task *task, const struct frame *frame
 		struct aside_status *err)
 {
 	struct call *call = &task->call;
-	enum aside_code code = hello_principal(server_options(task->session->server)->auth, task->session, frame,
-			call->now_us, &call->principal, err);
+	enum aside_code code = hello_principal(server_options(task->session->server)->auth, task->session, frame, call, err);
 
 	(void)route;
 	return code == ASIDE_OK ? dispatch_policy(call, err) : code;
@@ -27,7 +26,8 @@ static enum aside_code admit(struct task *task, const struct frame *frame, const
 		struct aside_status *err)
 {
 	(void)frame;
-	return admission_enter(server_admission(task->session->server), &task->call, route->index, &task->ticket, err);
+	return admission_enter(server_admission(task->session->server), &task->call, route->index,
+			task->session->now_us, &task->ticket, err);
 }
 
 static void leave(struct task *task, const struct aside_status *status)
@@ -67,7 +67,7 @@ static enum aside_code read_trace(struct task *task, const struct frame *frame, 
 static void count(struct task *task, const struct aside_status *status)
 {
 	metrics_count(server_metrics(task->session->server), task->ticket.method, status->code,
-			clock_monotonic_us() - task->began_us);
+			task->took_us);
 }
 
 static enum aside_code name_method(struct task *task, const struct frame *frame, const struct route *route,
@@ -87,7 +87,7 @@ static void log_call(struct task *task, const struct aside_status *status)
 	if (log_wants(LOG_INFO))
 		log_info("event=call method=%s code=%s reason=%s us=%lld request_id=%s principal=%s%s%s", call->method->path,
 				aside_code_name(status->code), status->reason[0] != '\0' ? status->reason : "-",
-				(long long)(clock_monotonic_us() - task->began_us), call->request_id, kinds[call->principal.kind],
+				(long long)task->took_us, call->request_id, kinds[call->principal.kind],
 				call->traceparent[0] != '\0' ? " traceparent=" : "", call->traceparent);
 }
 

@@ -45,24 +45,38 @@ static enum aside_code act_as(struct bytes value, struct principal *principal, s
 	return ASIDE_OK;
 }
 
+/* The token of one call: its texts last as long as the call. */
+static enum aside_code own_token(struct auth *auth, struct bytes token, int64_t now_us, struct arena *arena,
+		struct principal *ret, struct aside_status *err)
+{
+	struct credentials *credentials = arena_alloc(arena, sizeof *credentials);
+	enum aside_code code;
+
+	if (credentials == NULL)
+		return call_full(err);
+	code = auth_token(auth, token, now_us, credentials, err);
+	if (code == ASIDE_OK)
+		*ret = credentials->principal;
+	return code;
+}
+
 enum aside_code hello_principal(struct auth *auth, const struct session *session, const struct frame *frame,
-		int64_t now_us, struct principal *ret, struct aside_status *err)
+		struct call *call, struct aside_status *err)
 {
 	enum aside_code code = ASIDE_OK;
-
 	bool own = false;
 
-	*ret = session->principal;
+	call->principal = session->principal;
 	for (size_t i = 0; i < frame->n_metadata && code == ASIDE_OK; i++)
 		if (key_is(frame->metadata[i].key, "authorization")) {
-			code = auth_token(auth, frame->metadata[i].value, now_us, ret, err);
+			code = own_token(auth, frame->metadata[i].value, call->now_us, &call->arena, &call->principal, err);
 			own = true;
 		}
 	if (!own && session->refused[0] != '\0')
 		return fail(err, ASIDE_UNAUTHENTICATED, session->refused, "the credentials of this session were refused");
 	for (size_t i = 0; i < frame->n_metadata && code == ASIDE_OK; i++)
 		if (key_is(frame->metadata[i].key, "act-as-user"))
-			code = act_as(frame->metadata[i].value, ret, err);
+			code = act_as(frame->metadata[i].value, &call->principal, err);
 	return code;
 }
 
@@ -121,15 +135,22 @@ static void answer(struct session *session, Aside__Rpc__V1__Hello *hello, struct
 	session_put(session, &frame);
 }
 
-static enum aside_code authenticate(struct auth *auth, struct session *session, const Aside__Rpc__V1__Hello *hello,
-		struct aside_status *err)
+static enum aside_code authenticate(struct session *session, const Aside__Rpc__V1__Hello *hello, struct aside_status *err)
 {
-	for (size_t i = 0; i < hello->n_metadata; i++)
-		if (strcmp(hello->metadata[i]->key, "authorization") == 0)
-			return auth_token(auth,
-					(struct bytes){ hello->metadata[i]->value.data, hello->metadata[i]->value.len },
-					clock_realtime_us(), &session->principal, err);
-	return ASIDE_OK;
+	enum aside_code code = ASIDE_OK;
+
+	for (size_t i = 0; i < hello->n_metadata && session->credentials == NULL; i++) {
+		ProtobufCBinaryData value = hello->metadata[i]->value;
+		if (strcmp(hello->metadata[i]->key, "authorization") != 0)
+			continue;
+		session->credentials = calloc(1, sizeof *session->credentials);
+		if (session->credentials == NULL)
+			return call_full(err);
+		code = auth_token(server_options(session->server)->auth, (struct bytes){ value.data, value.len },
+				session->realtime_us, session->credentials, err);
+		session->principal = session->credentials->principal;
+	}
+	return code;
 }
 
 void hello_answer(struct session *session, const struct frame *frame)
@@ -142,7 +163,7 @@ void hello_answer(struct session *session, const struct frame *frame)
 	enum aside_code code = validate(&aside__rpc__v1__hello__descriptor, frame->payload, &err);
 	if (code == ASIDE_OK) {
 		hello = aside__rpc__v1__hello__unpack(&arena.allocator, frame->payload.size, frame->payload.data);
-		code = hello == NULL ? call_full(&err) : authenticate(server_options(session->server)->auth, session, hello, &err);
+		code = hello == NULL ? call_full(&err) : authenticate(session, hello, &err);
 	}
 	if (code == ASIDE_OK) {
 		answer(session, hello, &arena);

@@ -4,9 +4,9 @@
 #include "auth.h"
 #include "session.h"
 
-/* Takes the session's credentials from `frame` and answers it. */
+/* Takes the session's credentials from `frame`, once in its life, and answers it. */
 void hello_answer(struct session *session, const struct frame *frame);
 
-/* The principal of one call: its own credentials, or else its session's; `act-as-user` applied. */
+/* Sets call->principal: the call's own credentials, or else its session's; `act-as-user` applied. */
 enum aside_code hello_principal(struct auth *auth, const struct session *session, const struct frame *frame,
-		int64_t now_us, struct principal *ret, struct aside_status *err) MUST_CHECK;
+		struct call *call, struct aside_status *err) MUST_CHECK;

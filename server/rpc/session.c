@@ -37,6 +37,7 @@ void session_release(struct session *session)
 		return;
 	session_kill(session);
 	pthread_mutex_destroy(&session->mutex);
+	free(session->credentials);
 	free(session->outbox);
 	free(session->calls);
 	free(session);
@@ -229,6 +230,12 @@ void session_flush(struct session *session)
 		speak(session);
 	while (session->state == SESSION_OPEN && session->n_turns > 0 &&
 			(session->outbox_size > 0 || session->n_turns > PARKED_MAX))
+		speak(session);
+}
+
+void session_flush_early(struct session *session)
+{
+	if (session->state == SESSION_OPEN && session->n_turns > 1 && session->outbox_size > 0)
 		speak(session);
 }
 

@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "auth.h"
 #include "call.h"
 #include "transport.h"
 #include "wire/envelope.h"
@@ -65,8 +66,10 @@ struct session {
 
 	/* The visitor's alone. */
 	enum session_state state;
+	int64_t now_us, realtime_us; /* when this round of the visit began */
 	uint64_t next_in, next_out; /* sequence numbers */
 	struct principal principal; /* from HELLO or the ipc peer */
+	struct credentials *credentials; /* of HELLO; NULL: none */
 	char refused[48]; /* why HELLO's credentials were refused: so are the session's calls; "" otherwise */
 	uint64_t conflicts[CONFLICTS_MAX / 64]; /* methods on which the two sides disagree, by index */
 	uint32_t stream_items; /* credit with which streams to the peer begin */
@@ -121,6 +124,9 @@ void session_put(struct session *session, const struct frame *frame);
 
 /* Sends what there is to send, if there is a turn for it. */
 void session_flush(struct session *session);
+
+/* The same within a visit that goes on: keeps a turn back. */
+void session_flush_early(struct session *session);
 
 /* Answers turns that have waited for HEARTBEAT_US; false when the peer has been silent for SILENCE_US. */
 bool session_tick(struct session *session, int64_t now_us) MUST_CHECK;

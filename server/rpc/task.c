@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "chain.h"
 #include "dispatch.h"
@@ -48,6 +48,7 @@ static void answer(struct task *task, struct aside_status *status)
 	put_reply(task->session, task->call_id, &task->call, status);
 	session_remove_call(task->session, task);
 	task->answered = true;
+	task->took_us = clock_monotonic_us() - task->began_us;
 	chain_after(task, status);
 }
 
@@ -330,14 +331,20 @@ void task_tick(struct task *task, int64_t now_us)
 
 /* ── the beginning ───────────────────────────────────────────────────────────────────────────────── */
 
+/* The server's start and a count: 32 hexadecimal digits. */
 static void make_request_id(char out[33])
 {
-	static _Thread_local uint64_t counter;
-	struct timespec now;
+	static atomic_ullong start, counter;
+	unsigned long long count = atomic_fetch_add(&counter, 1), began = start;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	(void)snprintf(out, 33, "%016llx%08x%08x", (unsigned long long)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec,
-			(unsigned)((uintptr_t)&counter >> 4), (unsigned)++counter);
+	if (began == 0) {
+		(void)atomic_compare_exchange_strong(&start, &began, (unsigned long long)clock_realtime_us() << 8 ^ (unsigned)getpid());
+		began = start;
+	}
+	for (unsigned i = 0; i < 16; i++) {
+		out[15 - i] = "0123456789abcdef"[began >> 4 * i & 15];
+		out[31 - i] = "0123456789abcdef"[count >> 4 * i & 15];
+	}
 }
 
 static int64_t deadline_of(const struct task *task, uint64_t timeout_us)
@@ -357,10 +364,10 @@ static struct task *task_new(struct session *session, const struct frame *frame,
 		return NULL;
 	task->session = session;
 	task->call_id = frame->call_id;
-	task->began_us = clock_monotonic_us();
+	task->began_us = session->now_us;
 	task->call.method = route->method;
 	task->call.handler = route->handler;
-	task->call.now_us = clock_realtime_us();
+	task->call.now_us = session->realtime_us;
 	task->call.deadline_us = deadline_of(task, frame->timeout_us);
 	task->credit_items = session->stream_items;
 	task->credit_bytes = (int64_t)session->stream_bytes;

@@ -7,6 +7,7 @@
 #include "server.h"
 #include "task.h"
 
+#define FLUSH_FRAMES 128 /* of a long message: so that the peer has something to do meanwhile */
 #define ROUNDS_MAX 64 /* then the others' turn */
 
 static void handle_frame(struct session *session, const struct frame *frame)
@@ -56,7 +57,9 @@ static void handle_frames(struct session *session, struct bytes body)
 	bool more = true;
 
 	(void)envelope_read(&reader, body);
-	while (more && session->state != SESSION_DEAD) {
+	for (unsigned n = 1; more && session->state != SESSION_DEAD; n++) {
+		if (n % FLUSH_FRAMES == 0)
+			session_flush_early(session);
 		if (envelope_next(&reader, &frame, &more, &status) != ASIDE_OK) {
 			refuse_message(session, &status);
 			return;
@@ -72,7 +75,7 @@ static void handle_message(struct session *session, struct message *message)
 
 	session->next_in += session->number != 0;
 	if (in_order) {
-		session_park(session, message->turn, clock_monotonic_us());
+		session_park(session, message->turn, session->now_us);
 		handle_frames(session, message->body);
 	} else { /* a number twice, or one missing for good */
 		turn_drop(message->turn);
@@ -139,7 +142,7 @@ static void bury(struct session *session)
 
 static void handle_signals(struct session *session, unsigned signals)
 {
-	int64_t now = clock_monotonic_us();
+	int64_t now = session->now_us;
 
 	if (signals & SIGNAL_DRAIN)
 		drain(session);
@@ -166,6 +169,8 @@ void visit(struct session *session)
 
 	log_hold();
 	while (session_take_mail(session, &mail)) {
+		session->now_us = clock_monotonic_us();
+		session->realtime_us = clock_realtime_us();
 		for (struct task *task = mail.tasks, *next; task != NULL; task = next) {
 			next = task->next;
 			task_news(task);
