@@ -114,10 +114,9 @@ static int call(struct invocation *in)
 {
 	const struct aside_method *method = in->n_words > 1 ? find_method(in->words[1]) : NULL;
 	ProtobufCMessage *request, *response = NULL;
+	struct json_fault fault;
 	json_error_t error;
 	struct arena arena;
-	char where[128];
-	const char *why;
 	int rc;
 
 	if (method == NULL)
@@ -126,10 +125,10 @@ static int call(struct invocation *in)
 	if (json == NULL)
 		return misuse("the request is no JSON: ", error.text);
 	arena_init(&arena, ARENA_BYTES);
-	request = json_to_message(json, method->request, &arena, where, &why);
+	request = json_to_message(json, method->request, &arena, &fault);
 	json_decref(json);
 	if (request == NULL) {
-		fprintf(stderr, "aside: the request: %s %s\n", where, why);
+		fprintf(stderr, "aside: the request: %s %s\n", fault.where, fault.why);
 		arena_fini(&arena);
 		return EXIT_USAGE;
 	}
@@ -137,7 +136,7 @@ static int call(struct invocation *in)
 	arena_fini(&arena);
 	if (rc != 0)
 		return rc;
-	json = json_from_message(response);
+	json = json_from_message(response, false);
 	json_dumpf(json, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
 	printf("\n");
 	json_decref(json);

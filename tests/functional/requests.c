@@ -89,12 +89,11 @@ static void fill_in(const char *text, int64_t page, char *out, size_t size)
 static struct bytes body_of(struct arena *arena, const struct aside_method *method, const char *text)
 {
 	json_t *json = json_loads(text, 0, NULL);
-	const char *why = "";
-	char where[128] = "";
-	ProtobufCMessage *message = json_to_message(json, method->request, arena, where, &why);
+	struct json_fault fault;
+	ProtobufCMessage *message = json_to_message(json, method->request, arena, &fault);
 
 	if (message == NULL)
-		fail_msg("%s: %s %s", method->path, where, why);
+		fail_msg("%s: %s %s", method->path, fault.where, fault.why);
 	uint8_t *body = arena_alloc(arena, protobuf_c_message_get_packed_size(message) + 1);
 	assert_non_null(body);
 	size_t size = protobuf_c_message_pack(message, body);

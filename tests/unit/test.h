@@ -12,6 +12,13 @@
 
 /* cmocka's macro; ours is a function of wire/status.h. */
 #undef fail
+#undef fail_msg
+#define fail_msg(...)                          \
+	do {                                   \
+		print_error("" __VA_ARGS__);   \
+		print_error("\n");             \
+		_fail(__FILE__, __LINE__);     \
+	} while (0)
 
 #define N_OF(array) (sizeof(array) / sizeof *(array))
 /* Bytes of a string literal, which may hold NULs. */
