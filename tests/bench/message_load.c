@@ -1,169 +1,137 @@
-/* Keeps a number of calls under way on a real aside-server, and says how many end a second.
+/* Calls to a real aside-server: how many end a second, and how long one takes.
  *
- *     message_load fill|send|read ADDRESS TOKEN-FILE PAGES THREADS OUTSTANDING SECONDS
+ *     message_load ADDRESS TOKEN-FILE WHAT FIRST-LAST THREADS SECONDS calls|threads|rate N      see drive.h
  *
- * Pages are 1…PAGES, a page's threads those of the persons 1…THREADS.  fill: creates the pages and writes one
- * message into every thread, however long it takes; send: messages into random threads; read: the newest 20
- * messages of random threads. */
-#include <pthread.h>
-#include <stdbool.h>
+ * On the pages FIRST to LAST, a page's threads those of the persons 1 to THREADS, all drawn at random.  WHAT:
+ * "send" sends messages, "read" reads the newest 20 of a thread, "inbox" the newest 20 threads of a page. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "aside/v1/messages.stub.h"
-#include "aside/v1/pages.stub.h"
+#include "aside/v1/threads.stub.h"
+#include "drive.h"
 #include "load.h"
 
 #define TOKEN_BYTES 4096
+#define TIMEOUT_MS 60000
 #define NEWEST 20
 
+/* As long as the peer's, in peer/send.sql. */
 static const char text[] = "My bottle was half empty. Is that how it is meant to be, or was the cap loose? Thank you!";
 
-static struct aside_channel *channel;
-static struct load load;
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t idle = PTHREAD_COND_INITIALIZER;
-static unsigned under_way;
-static int64_t n_pages, n_threads, next_fill;
-static uint64_t next_random;
-static bool filling, reading;
-
-struct slot {
-	int64_t began_us;
-};
-
-static void give_up(const char *what, const struct aside_status *status)
-{
-	fprintf(stderr, "message_load: %s: %s\n", what, status->message);
-	exit(EXIT_FAILURE);
-}
+static int64_t first_page, n_pages, n_threads;
+static uint64_t random_state;
 
 /* splitmix64: numbers without a pattern, and never the same twice. */
 static uint64_t draw(void)
 {
-	uint64_t z = __atomic_add_fetch(&next_random, 0x9E3779B97F4A7C15ull, __ATOMIC_RELAXED);
+	uint64_t z = __atomic_add_fetch(&random_state, 0x9E3779B97F4A7C15ull, __ATOMIC_RELAXED);
 
 	z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ull;
 	z = (z ^ z >> 27) * 0x94D049BB133111EBull;
 	return z ^ z >> 31;
 }
 
-static void start(struct slot *slot);
-
-static void done(void *user, ProtobufCMessage *response, const struct aside_status *status)
+static int64_t draw_page(void)
 {
-	struct slot *slot = user;
-
-	aside_free(response);
-	if (status->code != ASIDE_OK)
-		give_up("call", status);
-	pthread_mutex_lock(&mutex);
-	bool more = filling ? next_fill < n_pages * n_threads : load_count(&load, slot->began_us, true);
-	if (!more && --under_way == 0)
-		pthread_cond_signal(&idle);
-	pthread_mutex_unlock(&mutex);
-	if (more)
-		start(slot);
+	return first_page + (int64_t)(draw() % (uint64_t)n_pages);
 }
 
-static void send_to(struct slot *slot, int64_t page, const struct aside_call_options *options)
+/* A person, in whose name the call is made. */
+static int64_t draw_person(struct drive_call *call)
 {
-	Aside__V1__SendMessageRequest request = ASIDE__V1__SEND_MESSAGE_REQUEST__INIT;
-	Aside__V1__Content content = ASIDE__V1__CONTENT__INIT;
-	struct aside_status status;
-	uint64_t key[2] = { draw(), draw() };
+	static _Thread_local char digits[24];
+	static _Thread_local struct aside_metadata metadata;
+	int64_t person = 1 + (int64_t)(draw() % (uint64_t)n_threads);
 
+	metadata = (struct aside_metadata){ "act-as-user", digits, 0 };
+	metadata.value_bytes = (size_t)snprintf(digits, sizeof digits, "%lld", (long long)person);
+	call->options.metadata = &metadata;
+	call->options.n_metadata = 1;
+	return person;
+}
+
+static void make_send(struct drive_call *ret_call)
+{
+	static _Thread_local Aside__V1__SendMessageRequest request;
+	static _Thread_local Aside__V1__Content content;
+	static _Thread_local uint64_t key[2];
+
+	(void)draw_person(ret_call);
+	aside__v1__content__init(&content);
 	content.text = (char *)(uintptr_t)text;
-	request.page_id = page;
+	key[0] = draw();
+	key[1] = draw();
+	aside__v1__send_message_request__init(&request);
+	request.page_id = draw_page();
 	request.client_key = (ProtobufCBinaryData){ sizeof key, (uint8_t *)key };
 	request.content = &content;
-	if (aside_v1_message_service_send_message_start(channel, &request, options, done, slot, NULL, &status) != ASIDE_OK)
-		give_up("SendMessage", &status);
+	ret_call->method = &aside_v1_message_service.methods[aside_v1_message_service_send_message_index];
+	ret_call->request = &request.base;
+	ret_call->options.timeout_ms = TIMEOUT_MS;
 }
 
-static void read_newest(struct slot *slot, int64_t page, int64_t person, const struct aside_call_options *options)
+static void make_read(struct drive_call *ret_call)
 {
-	Aside__V1__ListMessagesRequest request = ASIDE__V1__LIST_MESSAGES_REQUEST__INIT;
-	struct aside_status status;
+	static _Thread_local Aside__V1__ListMessagesRequest request;
 
-	request.page_id = page;
-	request.user_id = person;
+	aside__v1__list_messages_request__init(&request);
+	request.page_id = draw_page();
+	request.user_id = draw_person(ret_call);
 	request.page_size = NEWEST;
-	if (aside_v1_message_service_list_messages_start(channel, &request, options, done, slot, NULL, &status) != ASIDE_OK)
-		give_up("ListMessages", &status);
+	ret_call->method = &aside_v1_message_service.methods[aside_v1_message_service_list_messages_index];
+	ret_call->request = &request.base;
+	ret_call->options.timeout_ms = TIMEOUT_MS;
 }
 
-static void start(struct slot *slot)
+static void make_inbox(struct drive_call *ret_call)
 {
-	int64_t at = filling ? __atomic_fetch_add(&next_fill, 1, __ATOMIC_RELAXED) : (int64_t)(draw() >> 1);
-	int64_t page = at % n_pages + 1, person = at / n_pages % n_threads + 1;
-	char digits[24];
-	struct aside_metadata metadata = { "act-as-user", digits, 0 };
-	struct aside_call_options options = { .timeout_ms = 60000, .metadata = &metadata, .n_metadata = 1 };
+	static _Thread_local Aside__V1__ListPageThreadsRequest request;
 
-	metadata.value_bytes = (size_t)snprintf(digits, sizeof digits, "%lld", (long long)person);
-	slot->began_us = load_now_us();
-	if (reading)
-		read_newest(slot, page, person, &options);
-	else
-		send_to(slot, page, &options);
+	aside__v1__list_page_threads_request__init(&request);
+	request.page_id = draw_page();
+	request.page_size = NEWEST;
+	ret_call->method = &aside_v1_thread_service.methods[aside_v1_thread_service_list_page_threads_index];
+	ret_call->request = &request.base;
+	ret_call->options.timeout_ms = TIMEOUT_MS;
 }
 
-static void create_pages(void)
+static drive_make *what(const char *name)
 {
-	for (int64_t page = 1; page <= n_pages; page++) {
-		Aside__V1__CreatePageRequest request = ASIDE__V1__CREATE_PAGE_REQUEST__INIT;
-		Aside__V1__CreatePageResponse *response = NULL;
-		struct aside_status status;
-		request.page_id = page;
-		request.name = (char *)(uintptr_t)"Coke";
-		request.admin_user_id = 1;
-		if (aside_v1_page_service_create_page(channel, &request, NULL, &response, &status) != ASIDE_OK)
-			give_up("CreatePage", &status);
-		aside_free(response);
-	}
+	return strcmp(name, "send") == 0 ? make_send : strcmp(name, "read") == 0 ? make_read : make_inbox;
 }
 
-static void run(unsigned outstanding)
+static bool read_token(const char *path, char *ret_token)
 {
-	struct slot *slots = calloc(outstanding, sizeof *slots);
+	FILE *file = fopen(path, "re");
+	bool ok = file != NULL && fgets(ret_token, TOKEN_BYTES, file) != NULL;
 
-	under_way = outstanding;
-	for (unsigned i = 0; i < outstanding; i++)
-		start(&slots[i]);
-	pthread_mutex_lock(&mutex);
-	while (under_way > 0)
-		pthread_cond_wait(&idle, &mutex);
-	pthread_mutex_unlock(&mutex);
-	free(slots);
+	if (file != NULL)
+		fclose(file);
+	ret_token[strcspn(ret_token, "\n")] = '\0';
+	return ok;
 }
 
 int main(int argc, char **argv)
 {
 	static char token[TOKEN_BYTES];
 	struct aside_options options = { .token = token };
+	struct aside_channel *channel = NULL;
 	struct aside_status status;
-	FILE *file = argc == 8 ? fopen(argv[3], "re") : NULL;
+	long long first, last;
 
-	if (file == NULL || fgets(token, sizeof token, file) == NULL) {
-		fprintf(stderr, "usage: message_load fill|send|read ADDRESS TOKEN-FILE PAGES THREADS OUTSTANDING SECONDS\n");
+	if (argc != 9 || sscanf(argv[4], "%lld-%lld", &first, &last) != 2 || !read_token(argv[2], token) ||
+			aside_channel_open(argv[1], &options, &channel, &status) != ASIDE_OK) {
+		fprintf(stderr, "usage: message_load ADDRESS TOKEN-FILE send|read|inbox FIRST-LAST THREADS SECONDS"
+				" calls|threads|rate N\n");
 		return 2;
 	}
-	fclose(file);
-	token[strcspn(token, "\n")] = '\0';
-	filling = strcmp(argv[1], "fill") == 0;
-	reading = strcmp(argv[1], "read") == 0;
-	n_pages = atoll(argv[4]);
+	first_page = first;
+	n_pages = last - first + 1;
 	n_threads = atoll(argv[5]);
-	next_random = (uint64_t)load_now_us();
-	if (aside_channel_open(argv[2], &options, &channel, &status) != ASIDE_OK)
-		give_up("channel", &status);
-	if (filling)
-		create_pages();
-	load_start(&load, atof(argv[7]));
-	run((unsigned)atoi(argv[6]));
+	random_state = (uint64_t)load_now_us();
+	drive(channel, what(argv[3]), argv[7], strtoul(argv[8], NULL, 10), atof(argv[6]));
 	aside_channel_close(channel);
-	load_print(&load);
 	return EXIT_SUCCESS;
 }

@@ -1,13 +1,13 @@
 // gRPC C++ as it is meant to be used: the callback server, or the completion-queue server with a queue and a
 // thread a processor, both the forms its own benchmarks use.
 //
-//     grpc_server callback|queue ADDRESS      serves until TERM
+//     grpc_server callback|queue ADDRESS      prints "ready ADDRESS", serves until TERM
 #include <grpcpp/grpcpp.h>
 
 #include <csignal>
 #include <cstdio>
-#include <cstring>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -92,13 +92,14 @@ int main(int argc, char **argv)
 	sigaddset(&signals, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-	const bool queued = std::strcmp(argv[1], "queue") == 0;
+	const std::string form = argv[1], address = argv[2];
 	CallbackEcho callback;
 	EchoService::AsyncService async;
 	grpc::ServerBuilder builder;
-	builder.AddListeningPort(argv[2], grpc::InsecureServerCredentials());
 	std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues;
-	if (queued) {
+	int port = 0;
+	builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+	if (form == "queue") {
 		builder.RegisterService(&async);
 		for (unsigned i = 0; i < std::thread::hardware_concurrency(); i++)
 			queues.push_back(builder.AddCompletionQueue());
@@ -111,7 +112,8 @@ int main(int argc, char **argv)
 	std::vector<std::thread> threads;
 	for (auto &queue : queues)
 		threads.emplace_back(Serve, &async, queue.get());
-	std::printf("ready\n");
+	const bool tcp = address.rfind("unix:", 0) != 0;
+	std::printf("ready %s\n", tcp ? ("127.0.0.1:" + std::to_string(port)).c_str() : address.c_str());
 	std::fflush(stdout);
 	int signal;
 	sigwait(&signals, &signal);
