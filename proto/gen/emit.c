@@ -170,22 +170,108 @@ const char *emit_tables(FILE *out, const File *file, char where[512])
 
 /* ── X.stub.h ────────────────────────────────────────────────────────────────────────────────────── */
 
+static bool is_stream(const Method *method)
+{
+	return method->client_streaming || method->server_streaming;
+}
+
+static bool has_stream(const File *file)
+{
+	for (size_t i = 0; i < file->n_service; i++)
+		for (size_t k = 0; k < file->service[i]->n_method; k++)
+			if (is_stream(file->service[i]->method[k]))
+				return true;
+	return false;
+}
+
+/* One inline: its comment, its parameters after the first, and the call it stands for. */
+static void emit_inline(FILE *out, const struct names *n, const char *suffix, const char *comment, const char *parameters,
+		const char *call)
+{
+	fprintf(out, "\n/* %s */\nASIDE_MUST_CHECK static inline enum aside_code %s_%s%s(%s)\n{\n\treturn %s;\n}\n", comment,
+			n->service, n->method, suffix, parameters, call);
+}
+
 static void emit_calls(FILE *out, const struct names *n)
 {
-	fprintf(out, "\n/* Waits for the response, which is the caller's to aside_free(). */\n"
-		     "ASIDE_MUST_CHECK static inline enum aside_code %s_%s(struct aside_channel *channel,\n"
-		     "\t\tconst %s *request, const struct aside_call_options *options,\n"
-		     "\t\t%s **ret_response, struct aside_status *ret_status)\n{\n"
-		     "\treturn aside_call(channel, &%s.methods[%s_%s_index], &request->base, options,\n"
-		     "\t\t\t(ProtobufCMessage **)(void *)ret_response, ret_status);\n}\n",
-			n->service, n->method, n->request, n->response, n->service, n->service, n->method);
-	fprintf(out, "\n/* Calls back: `done` gets a %s. */\n"
-		     "ASIDE_MUST_CHECK static inline enum aside_code %s_%s_start(struct aside_channel *channel,\n"
-		     "\t\tconst %s *request, const struct aside_call_options *options,\n"
-		     "\t\taside_call_done done, void *user, uint64_t *ret_call_id, struct aside_status *ret_status)\n{\n"
-		     "\treturn aside_call_start(channel, &%s.methods[%s_%s_index], &request->base, options,\n"
-		     "\t\t\tdone, user, ret_call_id, ret_status);\n}\n",
-			n->response, n->service, n->method, n->request, n->service, n->service, n->method);
+	char parameters[4 * NAME_MAX_BYTES], call[4 * NAME_MAX_BYTES], comment[2 * NAME_MAX_BYTES];
+
+	(void)snprintf(parameters, sizeof parameters, "struct aside_channel *channel,\n"
+			"\t\tconst %s *request, const struct aside_call_options *options,\n"
+			"\t\t%s **ret_response, struct aside_status *ret_status",
+			n->request, n->response);
+	(void)snprintf(call, sizeof call, "aside_call(channel, &%s.methods[%s_%s_index], &request->base, options,\n"
+			"\t\t\t(ProtobufCMessage **)(void *)ret_response, ret_status)",
+			n->service, n->service, n->method);
+	emit_inline(out, n, "", "Waits for the response, which is the caller's to aside_free().", parameters, call);
+	(void)snprintf(comment, sizeof comment, "Calls back: `done` gets a %s.", n->response);
+	(void)snprintf(parameters, sizeof parameters, "struct aside_channel *channel,\n"
+			"\t\tconst %s *request, const struct aside_call_options *options,\n"
+			"\t\taside_call_done done, void *user, uint64_t *ret_call_id, struct aside_status *ret_status",
+			n->request);
+	(void)snprintf(call, sizeof call, "aside_call_start(channel, &%s.methods[%s_%s_index], &request->base, options,\n"
+			"\t\t\tdone, user, ret_call_id, ret_status)",
+			n->service, n->service, n->method);
+	emit_inline(out, n, "_start", comment, parameters, call);
+}
+
+/* Begins a stream, in one of its two forms. */
+static void emit_open(FILE *out, const struct names *n, const Method *method, bool calls_back)
+{
+	char parameters[4 * NAME_MAX_BYTES], call[4 * NAME_MAX_BYTES], request[NAME_MAX_BYTES + 32] = "", comment[2 * NAME_MAX_BYTES];
+
+	if (!method->client_streaming)
+		(void)snprintf(request, sizeof request, "const %s *request, ", n->request);
+	(void)snprintf(parameters, sizeof parameters, "struct aside_channel *channel,\n"
+			"\t\t%sconst struct aside_call_options *options,\n"
+			"\t\t%sstruct aside_stream **ret_stream, struct aside_status *ret_status",
+			request, calls_back ? "const struct aside_stream_events *events, " : "");
+	(void)snprintf(call, sizeof call, "aside_stream_open(channel, &%s.methods[%s_%s_index], %s, options,\n"
+			"\t\t\t%s, ret_stream, ret_status)",
+			n->service, n->service, n->method, method->client_streaming ? "NULL" : "&request->base",
+			calls_back ? "events" : "NULL");
+	(void)snprintf(comment, sizeof comment, "Calls back: %s%s%s.", method->server_streaming ? "`item` gets a " : "`end` gets a ",
+			n->response, method->server_streaming ? " each" : "");
+	emit_inline(out, n, calls_back ? "_start" : "_open",
+			calls_back ? comment : "Opens a stream, which is the caller's to aside_stream_close().", parameters, call);
+}
+
+static void emit_send(FILE *out, const struct names *n, const char *suffix, const char *comment)
+{
+	char parameters[2 * NAME_MAX_BYTES], call[NAME_MAX_BYTES];
+
+	(void)snprintf(parameters, sizeof parameters, "struct aside_stream *stream,\n"
+			"\t\tconst %s *item, struct aside_status *ret_status",
+			n->request);
+	(void)snprintf(call, sizeof call, "aside_stream%s(stream, &item->base, ret_status)", suffix);
+	emit_inline(out, n, suffix, comment, parameters, call);
+}
+
+/* What waits for a message of the server's: the next item, or the response at the end. */
+static void emit_take(FILE *out, const struct names *n, const char *suffix, const char *result, const char *comment)
+{
+	char parameters[2 * NAME_MAX_BYTES], call[NAME_MAX_BYTES];
+
+	(void)snprintf(parameters, sizeof parameters, "struct aside_stream *stream,\n"
+			"\t\t%s **%s, struct aside_status *ret_status",
+			n->response, result);
+	(void)snprintf(call, sizeof call, "aside_stream%s(stream, (ProtobufCMessage **)(void *)%s, ret_status)", suffix, result);
+	emit_inline(out, n, suffix, comment, parameters, call);
+}
+
+static void emit_stream(FILE *out, const struct names *n, const Method *method)
+{
+	emit_open(out, n, method, false);
+	emit_open(out, n, method, true);
+	if (method->client_streaming) {
+		emit_send(out, n, "_send", "Waits for credit, and sends.");
+		emit_send(out, n, "_try_send", "RESOURCE_EXHAUSTED, reason NO_CREDIT, where it would have to wait.");
+	}
+	if (method->server_streaming)
+		emit_take(out, n, "_receive", "ret_item", "Waits for an item, which is the caller's to aside_free(); NULL at the end.");
+	else
+		emit_take(out, n, "_finish", "ret_response",
+				"Sends no more, and waits for the response, which is the caller's to aside_free().");
 }
 
 void emit_stub(FILE *out, const File *file)
@@ -194,16 +280,17 @@ void emit_stub(FILE *out, const File *file)
 	struct names names;
 
 	base_of(file, base);
-	fprintf(out, BANNER "#pragma once\n\n#include \"aside/channel.h\"\n#include \"%s.rpc.h\"\n\n"
+	fprintf(out, BANNER "#pragma once\n\n#include \"aside/%s.h\"\n#include \"%s.rpc.h\"\n\n"
 			"#ifdef __cplusplus\nextern \"C\" {\n#endif\n",
-			file->name, base);
+			file->name, has_stream(file) ? "stream" : "channel", base);
 	for (size_t i = 0; i < file->n_service; i++)
 		for (size_t k = 0; k < file->service[i]->n_method; k++) {
 			const Method *method = file->service[i]->method[k];
-			if (method->client_streaming || method->server_streaming)
-				continue;
 			names_of(file, file->service[i], method, &names);
-			emit_calls(out, &names);
+			if (is_stream(method))
+				emit_stream(out, &names, method);
+			else
+				emit_calls(out, &names);
 		}
 	fprintf(out, "\n#ifdef __cplusplus\n}\n#endif\n");
 }

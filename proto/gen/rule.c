@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "aside/method.h"
+#include "names.h"
 #include "wire/varint.h"
 
 #define RULE_FIELD 50701
@@ -189,6 +190,44 @@ static const char *check_all(const Google__Protobuf__Compiler__CodeGeneratorRequ
 	return why;
 }
 
+/* ── names ───────────────────────────────────────────────────────────────────────────────────────── */
+
+/* What is put behind a method's name in C, to the end of the list. */
+static const char *const *endings_of(const Google__Protobuf__MethodDescriptorProto *method)
+{
+	static const char *const unary[] = { "", "_start", "_index", NULL };
+	static const char *const stream[] = { "_open", "_start", "_send", "_try_send", "_receive", "_finish", "_index", NULL };
+
+	return method->client_streaming || method->server_streaming ? stream : unary;
+}
+
+static bool is_clash(const Google__Protobuf__MethodDescriptorProto *a, const Google__Protobuf__MethodDescriptorProto *b)
+{
+	char stem_a[NAME_MAX_BYTES], stem_b[NAME_MAX_BYTES], name_a[NAME_MAX_BYTES + 16], name_b[NAME_MAX_BYTES + 16];
+
+	(void)name_symbol(a->name, stem_a);
+	(void)name_symbol(b->name, stem_b);
+	for (const char *const *x = endings_of(a); *x != NULL; x++)
+		for (const char *const *y = endings_of(b); *y != NULL; y++) {
+			(void)snprintf(name_a, sizeof name_a, "%s%s", stem_a, *x);
+			(void)snprintf(name_b, sizeof name_b, "%s%s", stem_b, *y);
+			if (strcmp(name_a, name_b) == 0)
+				return true;
+		}
+	return false;
+}
+
+static const char *check_names(const Google__Protobuf__ServiceDescriptorProto *service, char where[512])
+{
+	for (size_t i = 0; i < service->n_method; i++)
+		for (size_t k = 0; k < i; k++) {
+			(void)snprintf(where, 512, "%s.%s", service->name, service->method[i]->name);
+			if (is_clash(service->method[i], service->method[k]))
+				return "its functions in C have the names of another method's";
+		}
+	return NULL;
+}
+
 const char *file_check(const Google__Protobuf__Compiler__CodeGeneratorRequest *request,
 		const Google__Protobuf__FileDescriptorProto *file, char where[512])
 {
@@ -198,6 +237,9 @@ const char *file_check(const Google__Protobuf__Compiler__CodeGeneratorRequest *r
 			return "a service needs a package: its paths and its C names begin with it";
 		if (file->service[i]->n_method == 0)
 			return "a service without methods";
+		const char *why = check_names(file->service[i], where);
+		if (why != NULL)
+			return why;
 	}
 	return check_all(request, file->message_type, file->n_message_type, where);
 }

@@ -18,7 +18,7 @@ struct rule {
 const char *rule_read(const Google__Protobuf__MethodDescriptorProto *method, struct rule *ret);
 
 /* NULL, or why a file cannot be generated from: recursive messages and proto3 optional are beyond
- * protobuf-c, maps are aside.rpc.v1.ErrorInfo's alone, a service needs a package and methods.  `where`
- * gets the message, field or service. */
+ * protobuf-c, maps are aside.rpc.v1.ErrorInfo's alone, a service needs a package and methods whose functions
+ * have different names in C.  `where` gets the message, field, service or method. */
 const char *file_check(const Google__Protobuf__Compiler__CodeGeneratorRequest *request,
 		const Google__Protobuf__FileDescriptorProto *file, char where[512]);

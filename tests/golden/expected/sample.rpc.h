@@ -17,6 +17,8 @@ enum {
 	sample_v1_probe_service_put_urlback_index = 1,
 	sample_v1_probe_service_dotted_index = 2,
 	sample_v1_probe_service_watch_index = 3,
+	sample_v1_probe_service_collect_index = 4,
+	sample_v1_probe_service_converse_index = 5,
 };
 
 #ifdef __cplusplus
