@@ -1,142 +1,14 @@
 /* Lanes and batches on a real PostgreSQL: what is acknowledged is there, one bad item costs only itself, and
- * a killed backend costs nothing.  Knows no services.  `done` runs on the lanes' threads. */
-#include "../unit/test.h"
+ * a killed backend costs nothing.  Knows no services. */
+#include "fixture.h"
 
-#include <ftw.h>
-#include <libpq-fe.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "sql.h"
 #include "store/cluster.h"
 #include "store/migrate.h"
-#include "store/store.h"
 
-#define NOW_US 1700000000000000ll
 #define PAGE 7
-
-struct fixture {
-	char folder[64];
-	struct cluster *cluster;
-	struct store *store;
-};
-
-/* Counts what is still to be answered. */
-struct waiter {
-	pthread_mutex_t mutex;
-	pthread_cond_t changed;
-	size_t left;
-};
-
-static struct waiter waiter = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 };
-
-static void done(struct op *op)
-{
-	(void)op;
-	pthread_mutex_lock(&waiter.mutex);
-	waiter.left--;
-	pthread_cond_signal(&waiter.changed);
-	pthread_mutex_unlock(&waiter.mutex);
-}
-
-static void wait_until_left(size_t left)
-{
-	pthread_mutex_lock(&waiter.mutex);
-	while (waiter.left > left)
-		pthread_cond_wait(&waiter.changed, &waiter.mutex);
-	pthread_mutex_unlock(&waiter.mutex);
-}
-
-static int64_t monotonic_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-static void submit(struct fixture *fixture, struct op *op)
-{
-	struct aside_status err = { 0 };
-
-	op->done = done;
-	pthread_mutex_lock(&waiter.mutex);
-	waiter.left++;
-	pthread_mutex_unlock(&waiter.mutex);
-	if (op->deadline_us == 0)
-		op->deadline_us = monotonic_us() + 30000000;
-	assert_int_equal(store_submit(fixture->store, op, &err), ASIDE_OK);
-}
-
-static struct op *create_page(struct arena *arena, int64_t page_id)
-{
-	struct op *op = op_new(arena, &sql_create_page, page_id);
-
-	op_int(op, page_id);
-	op_text(op, "Bakery");
-	op_int(op, 1);
-	op_int(op, NOW_US);
-	return op;
-}
-
-/* `key` is 16 bytes, or a fault of ours that PostgreSQL refuses. */
-static struct op *send_message(struct arena *arena, int64_t user_id, struct bytes key)
-{
-	struct op *op = op_new(arena, &sql_send_message, PAGE);
-
-	op_int(op, PAGE);
-	op_int(op, user_id);
-	op_bytes(op, key);
-	op_int(op, 1);
-	op_text(op, "Good morning");
-	op_int(op, 12);
-	op_text(op, "");
-	op_null(op);
-	op_int(op, NOW_US);
-	return op;
-}
-
-static struct op *change_settings(struct arena *arena, struct bytes change_id)
-{
-	struct op *op = op_new(arena, &sql_update_page_settings, PAGE);
-
-	op_int(op, PAGE);
-	op_int(op, 1);
-	op_int(op, 4);
-	op_bytes(op, change_id);
-	op_int(op, 0);
-	for (size_t i = 0; i < 6; i++)
-		op_null(op);
-	op_text(op, "");
-	op_text(op, "");
-	op_int(op, NOW_US);
-	return op;
-}
-
-static struct bytes key_of(struct arena *arena, uint32_t number)
-{
-	uint8_t *key = arena_alloc(arena, 16);
-
-	memcpy(key, &number, sizeof number);
-	return (struct bytes){ key, 16 };
-}
-
-static long query_number(struct fixture *fixture, const char *sql)
-{
-	PGconn *pg = PQconnectdb(cluster_dsn(fixture->cluster));
-	PGresult *result = PQexec(pg, sql);
-	long number = -1;
-
-	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
-		number = strtol(PQgetvalue(result, 0, 0), NULL, 10);
-	PQclear(result);
-	PQfinish(pg);
-	return number;
-}
 
 static pid_t postmaster_pid(const struct fixture *fixture)
 {
@@ -162,7 +34,7 @@ static void batches_are_committed(void **state)
 
 	arena_init(&arena, 4 << 20);
 	for (uint32_t i = 0; i < N; i++)
-		submit(fixture, ops[i] = send_message(&arena, 100 + i % 10, key_of(&arena, i)));
+		submit(fixture, ops[i] = send_message(&arena, PAGE, 100 + i % 10, key_of(&arena, i)));
 	wait_until_left(0);
 	for (size_t i = 0; i < N; i++) {
 		assert_int_equal(ops[i]->outcome, OP_DONE);
@@ -188,7 +60,7 @@ static void one_bad_item_costs_only_itself(void **state)
 	for (uint32_t i = 0; i < N; i++) {
 		struct bytes key = key_of(&arena, 5000 + i);
 		key.size = i == BAD ? 3 : 16;
-		submit(fixture, ops[i] = send_message(&arena, 300, key));
+		submit(fixture, ops[i] = send_message(&arena, PAGE, 300, key));
 	}
 	wait_until_left(0);
 	for (size_t i = 0; i < N; i++) {
@@ -212,7 +84,7 @@ static void a_killed_backend_costs_nothing(void **state)
 
 	arena_init(&arena, 16 << 20);
 	for (uint32_t i = 0; i < N; i++)
-		submit(fixture, ops[i] = send_message(&arena, 400, key_of(&arena, 10000 + i)));
+		submit(fixture, ops[i] = send_message(&arena, PAGE, 400, key_of(&arena, 10000 + i)));
 	for (size_t left = N - 200; left > N / 2; left -= 600) {
 		wait_until_left(left);
 		/* A lane that is just connecting again is not there to be killed. */
@@ -242,7 +114,7 @@ static void a_killed_postgres_costs_nothing(void **state)
 
 	arena_init(&arena, 16 << 20);
 	for (uint32_t i = 0; i < N; i++)
-		submit(fixture, ops[i] = send_message(&arena, 450, key_of(&arena, 30000 + i)));
+		submit(fixture, ops[i] = send_message(&arena, PAGE, 450, key_of(&arena, 30000 + i)));
 	for (size_t left = N - 300; left > 300; left -= 1200) {
 		wait_until_left(left);
 		assert_int_equal(kill(postmaster_pid(fixture), SIGKILL), 0);
@@ -269,7 +141,7 @@ static void a_change_sent_again_is_made_once(void **state)
 
 	arena_init(&arena, 4 << 20);
 	for (uint32_t i = 0; i < N; i++)
-		submit(fixture, ops[i] = change_settings(&arena, key_of(&arena, i)));
+		submit(fixture, ops[i] = change_settings(&arena, PAGE, key_of(&arena, i)));
 	for (size_t left = N; left > 0; left = left > 60 ? left - 60 : 0) {
 		wait_until_left(left);
 		(void)query_number(fixture, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
@@ -283,7 +155,7 @@ static void a_change_sent_again_is_made_once(void **state)
 	}
 	assert_int_equal(query_number(fixture, "SELECT settings_version FROM page WHERE page_id = 7"), first + N);
 	/* Again after all of it: still the first answer. */
-	submit(fixture, ops[0] = change_settings(&arena, key_of(&arena, 0)));
+	submit(fixture, ops[0] = change_settings(&arena, PAGE, key_of(&arena, 0)));
 	wait_until_left(0);
 	assert_int_equal(op_row_int(ops[0], 0, 1), first + 1);
 	op_release(ops[0]);
@@ -297,7 +169,7 @@ static void what_is_late_is_not_sent(void **state)
 	struct op *op;
 
 	arena_init(&arena, 1 << 20);
-	op = send_message(&arena, 500, key_of(&arena, 1));
+	op = send_message(&arena, PAGE, 500, key_of(&arena, 1));
 	op->deadline_us = 1;
 	submit(fixture, op);
 	wait_until_left(0);
@@ -357,48 +229,18 @@ static void migrations_go_down_and_up(void **state)
 	assert_string_equal(err.reason, "MIGRATION_CHANGED");
 }
 
-/* ── the cluster ─────────────────────────────────────────────────────────────────────────────────── */
-
 static int set_up(void **state)
 {
-	static struct fixture fixture = { .folder = "/tmp/aside-store-XXXXXX" };
-	struct aside_status err = { 0 };
 	struct arena arena;
 	struct op *page;
 
-	if (mkdtemp(fixture.folder) == NULL || chmod(fixture.folder, 0755) != 0)
+	if (fixture_start(state, 0) != 0)
 		return -1;
-	*state = &fixture;
-	if (cluster_start(fixture.folder, "postgres", &fixture.cluster, &err) != ASIDE_OK ||
-			migrate_up(cluster_dsn(fixture.cluster), &err) != ASIDE_OK ||
-			store_open(&(struct store_options){ .database = cluster_server_dsn(fixture.cluster) }, &fixture.store,
-					&err) != ASIDE_OK) {
-		print_error("%s\n", err.message);
-		return -1;
-	}
 	arena_init(&arena, 1 << 20);
-	submit(&fixture, page = create_page(&arena, PAGE));
-	wait_until_left(0);
+	carry_out(*state, page = create_page(&arena, PAGE));
 	op_release(page);
 	arena_fini(&arena);
 	return 0;
-}
-
-static int remove_entry(const char *path, const struct stat *entry, int kind, struct FTW *ftw)
-{
-	(void)entry;
-	(void)kind;
-	(void)ftw;
-	return remove(path);
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *fixture = *state;
-
-	store_close(fixture->store, monotonic_us() + 1000000);
-	cluster_stop(fixture->cluster);
-	return nftw(fixture->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 int main(void)
@@ -414,5 +256,5 @@ int main(void)
 		cmocka_unit_test(migrations_go_down_and_up),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, set_up, fixture_stop);
 }

@@ -94,8 +94,8 @@ WITH judged AS MATERIALIZED (
 SELECT ord::int, CASE
 		WHEN reason IS NOT NULL OR known_seq IS NOT NULL OR accepted THEN reason
 		WHEN last_seq > 0 THEN 'REPLY_BUDGET_SPENT' ELSE 'AWAITING_PERSON' END AS reason,
-	coalesce(known_user, user_id) AS user_id, coalesce(known_seq, seq) AS seq, coalesce(known_at, now_at) AS sent_at,
+	coalesce(known_user, user_id) AS user_id, CASE WHEN accepted THEN seq ELSE known_seq END AS seq, coalesce(known_at, now_at) AS sent_at,
 	coalesce(known_version, settings_version) AS settings_version, known_seq IS NOT NULL AS repeated,
-	last_seq, max_text_chars, CASE WHEN accepted THEN event_number END AS event_number,
+	CASE WHEN reason = 'THREAD_MOVED_ON' THEN last_seq END AS last_seq, max_text_chars, CASE WHEN accepted THEN event_number END AS event_number,
 	CASE WHEN accepted AND seq = 1 THEN user_id END AS opens_thread_of
 FROM numbered ORDER BY ord

@@ -70,7 +70,7 @@ WITH judged AS MATERIALIZED (
 	SELECT i.page_id, i.user_id, i.seq, i.position, coalesce(a.kind, 3), i.attachment_id, i.link_url
 	FROM item i LEFT JOIN attachment a ON a.page_id = i.page_id AND a.attachment_id = i.attachment_id
 )
-SELECT ord::int, reason, coalesce(known_seq, seq) AS seq, coalesce(known_at, now_at) AS sent_at,
+SELECT ord::int, reason, CASE WHEN accepted THEN seq ELSE known_seq END AS seq, coalesce(known_at, now_at) AS sent_at,
 	coalesce(known_version, settings_version) AS settings_version, known_seq IS NOT NULL AS repeated, max_text_chars,
 	CASE WHEN accepted THEN event_number END AS event_number, CASE WHEN accepted AND seq = 1 THEN user_id END AS opens_thread_of
 FROM numbered ORDER BY ord
