@@ -8,6 +8,7 @@
 #include "aside/v1/pages.pb-c.h"
 #include "aside/v1/pages.rpc.h"
 #include "service.h"
+#include "settings.h"
 #include "store/sql.h"
 
 #define YEAR_SECONDS 31536000
@@ -86,16 +87,16 @@ static char *mask_text(struct call *call, unsigned bits)
 	return call_text(call, text);
 }
 
-/* The reverse of mask_text, for a response. */
-static Google__Protobuf__FieldMask *mask_new(struct call *call, const char *text)
+/* The reverse of mask_text. */
+Google__Protobuf__FieldMask *settings_mask(struct arena *arena, const char *text)
 {
-	Google__Protobuf__FieldMask *mask = call_alloc(call, sizeof *mask);
-	char *rest = call_text(call, text);
+	Google__Protobuf__FieldMask *mask = arena_alloc(arena, sizeof *mask);
+	char *rest = arena_strndup(arena, text, strlen(text));
 
 	if (mask == NULL || rest == NULL)
 		return NULL;
 	google__protobuf__field_mask__init(mask);
-	mask->paths = call_alloc(call, SETTINGS * sizeof *mask->paths);
+	mask->paths = arena_alloc(arena, SETTINGS * sizeof *mask->paths);
 	if (mask->paths == NULL)
 		return NULL;
 	char *state = NULL;
@@ -128,7 +129,7 @@ static Aside__V1__PageSettingsVersion *version_of(struct call *call, unsigned ro
 	version->settings = in_force;
 	version->changed_at_us = op_row_int(op, row, 8);
 	version->changed_by_user_id = op_row_int(op, row, 9);
-	version->changed_fields = mask_new(call, op_row_text(op, row, 10));
+	version->changed_fields = settings_mask(&call->arena, op_row_text(op, row, 10));
 	version->change_reason = call_text(call, op_row_text(op, row, 11));
 	return version->changed_fields == NULL || version->change_reason == NULL ? NULL : version;
 }
