@@ -31,6 +31,8 @@ static const struct setting {
 	{ "workers", "ASIDE_WORKERS", "0", NUMBER, AT(workers), "threads that handle calls; 0: one a processor" },
 	{ "write-lanes", "ASIDE_WRITE_LANES", "0", NUMBER, AT(write_lanes), "connections that write; 0: 2" },
 	{ "read-lanes", "ASIDE_READ_LANES", "0", NUMBER, AT(read_lanes), "connections that read; 0: 2" },
+	{ "no-hints", NULL, NULL, SWITCH, AT(no_hints), "neither tell other servers what happens nor listen: where LISTEN does not work;\n"
+			"their watchers wait for a look at the tables, every 3 seconds" },
 	{ "drain-timeout", "ASIDE_DRAIN_TIMEOUT", "20", NUMBER, AT(drain_timeout), "seconds to finish calls after SIGTERM" },
 	{ "log-level", "ASIDE_LOG_LEVEL", "info", TEXT, AT(log_level), "debug, info, warning or error" },
 	{ "check-config", NULL, NULL, SWITCH, AT(check), "print what would run, and exit" },

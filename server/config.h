@@ -12,7 +12,7 @@ struct config {
 	const char *ipc_user[CONFIG_LIST_MAX + 1];
 	const char *database, *data, *cluster_user, *keys, *tls, *log_level;
 	const char *workers, *write_lanes, *read_lanes, *drain_timeout; /* numbers */
-	bool check;
+	bool check, no_hints;
 };
 
 /* Flags, then ASIDE_… variables, then defaults.  The first word that is no flag is put in *ret_rest.  Values

@@ -10,6 +10,7 @@
 #include "rpc/server.h"
 #include "service/attachments.h"
 #include "service/service.h"
+#include "service/watch.h"
 #include "store/cluster.h"
 #include "store/migrate.h"
 #include "store/store.h"
@@ -24,6 +25,7 @@ struct program {
 	struct config config;
 	struct cluster *cluster; /* NULL with --database */
 	const char *owner_dsn, *dsn; /* for migrations; for the server's lanes */
+	struct hub *hub;
 	struct store *store;
 	struct auth *auth;
 	struct server *server;
@@ -123,7 +125,9 @@ static enum aside_code start(struct program *program, struct aside_status *err)
 {
 	const struct config *config = &program->config;
 	struct auth_options auth = { config->keys, config->ipc_user };
-	struct store_options store = { program->dsn, config_number(config->write_lanes), config_number(config->read_lanes) };
+	struct hub_options hub = { config->no_hints ? NULL : program->dsn, watch_sink };
+	struct store_options store = { program->dsn, config_number(config->write_lanes), config_number(config->read_lanes),
+		hub_committed, NULL };
 	/* A database of its own is brought up to date; another one is its owner's to change. */
 	enum aside_code code = program->cluster != NULL ? migrate_up(program->owner_dsn, err) : migrate_check(program->dsn, err);
 	size_t n = 0;
@@ -133,7 +137,12 @@ static enum aside_code start(struct program *program, struct aside_status *err)
 	program->handlers[n++] = &health_handlers;
 	program->handlers[n] = &reflection_handlers;
 	if (code == ASIDE_OK)
+		code = hub_open(&hub, &program->hub, err);
+	store.committed_user = program->hub;
+	if (code == ASIDE_OK)
 		code = store_open(&store, &program->store, err);
+	if (code == ASIDE_OK)
+		code = hub_start(program->hub, program->store, err);
 	if (code == ASIDE_OK)
 		code = auth_open(&auth, &program->auth, err);
 	if (code != ASIDE_OK)
@@ -145,6 +154,7 @@ static enum aside_code start(struct program *program, struct aside_status *err)
 		code = listen_all(program, err);
 	if (code != ASIDE_OK)
 		return code;
+	watch_init(program->hub);
 	builtin_init(program->server, program->handlers);
 	return server_start(program->server, err);
 }
@@ -195,9 +205,11 @@ static void stop(struct program *program)
 	unsigned left = program->server != NULL ? server_drain(program->server, deadline) : 0;
 
 	log_info("event=drained calls_left=%u", left);
+	hub_stop(program->hub);
 	store_stop(program->store, deadline); /* answers what is left; the server may still ask it, in vain */
 	server_close(program->server);
 	store_close(program->store, deadline);
+	hub_close(program->hub);
 	auth_close(program->auth);
 	cluster_stop(program->cluster);
 }

@@ -55,6 +55,7 @@ static const struct reason reasons[] = {
 			"the wall entry was recorded before, with other content" },
 	{ "PAGE_TOKEN_INVALID", ASIDE_INVALID_ARGUMENT, "not a page token of this method" },
 	{ "CURSOR_INVALID", ASIDE_INVALID_ARGUMENT, "not a cursor of this watch" },
+	{ "TOO_MANY_THREADS", ASIDE_RESOURCE_EXHAUSTED, "more threads than can be watched at once" },
 };
 
 enum aside_code refuse(struct aside_status *err, const char *reason)

@@ -10,6 +10,7 @@ const struct handlers *const service_all[] = {
 	&thread_handlers,
 	&message_handlers,
 	&attachment_handlers,
+	&watch_handlers,
 	NULL,
 };
 

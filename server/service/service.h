@@ -12,6 +12,7 @@ extern const struct handlers page_handlers;
 extern const struct handlers settings_handlers;
 extern const struct handlers wall_handlers;
 extern const struct handlers attachment_handlers;
+extern const struct handlers watch_handlers;
 
 /* All of them; NULL-terminated. */
 extern const struct handlers *const service_all[];

@@ -10,6 +10,7 @@
 #include "aside/v1/pages.rpc.h"
 #include "aside/v1/threads.rpc.h"
 #include "aside/v1/wall.rpc.h"
+#include "aside/v1/watch.rpc.h"
 #include "cli/json.h"
 #include "wire/varint.h"
 #include "world.h"
@@ -68,6 +69,7 @@ static const struct {
 	{ &aside_v1_attachment_service, "CompleteAttachment", JOHNNY, "{\"pageId\":PAGE,\"attachmentId\":" UUID "}" },
 	{ &aside_v1_attachment_service, "ReadAttachment", JOHNNY,
 			"{\"pageId\":PAGE,\"attachmentId\":" UUID ",\"offsetBytes\":\"10\",\"lengthBytes\":10}" },
+	{ &aside_v1_watch_service, "SendTyping", JOHNNY, "{\"pageId\":PAGE,\"userId\":\"42\",\"side\":\"SIDE_PERSON\"}" },
 	{ &aside_rpc_v1_health_service, "Check", SERVICE, "{\"service\":\"aside.v1.PageService\"}" },
 	{ &aside_rpc_v1_reflection_service, "ListServices", SERVICE, "{}" },
 	{ &aside_rpc_v1_reflection_service, "GetDescriptors", SERVICE, "{\"symbol\":\"aside.v1.PageService\"}" },
