@@ -19,7 +19,7 @@ static int64_t next_page;
 /* What no input and no fault of a peer may bring about. */
 static bool logs_are_clean(void)
 {
-	static const char *const alarming[] = { "level=error", "event=statement_", "Sanitizer" };
+	static const char *const alarming[] = { "level=error", "event=statement_", "Sanitizer", "runtime error:" };
 	bool clean = true;
 
 	for (unsigned n = 0; n < n_servers; n++)
@@ -50,6 +50,7 @@ int world_run(const char *name, const struct CMUnitTest *tests, size_t n, const 
 }
 
 /* The caller clears the result. */
+static PGresult *execute(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
 static PGresult *execute(const char *fmt, va_list ap)
 {
 	PGconn *pg = PQconnectdb(aside_harness_database(harness));
