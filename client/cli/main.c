@@ -151,7 +151,7 @@ static int list(struct invocation *in)
 	int rc = with_channel(in, find_method("ReflectionService/ListServices"), &request.base, &response);
 	const Aside__Rpc__V1__ListServicesResponse *out = (const void *)response;
 
-	for (size_t i = 0; rc == 0 && i < out->n_services; i++) {
+	for (size_t i = 0; rc == 0 && out != NULL && i < out->n_services; i++) {
 		printf("%s\n", out->services[i]->name);
 		for (size_t k = 0; k < out->services[i]->n_methods; k++)
 			printf("  %s\n", out->services[i]->methods[k]);
@@ -167,7 +167,7 @@ static int health(struct invocation *in)
 	int rc = with_channel(in, find_method("HealthService/Check"), &request.base, &response);
 	const Aside__Rpc__V1__CheckResponse *out = (const void *)response;
 
-	if (rc != 0)
+	if (rc != 0 || out == NULL)
 		return rc;
 	bool serving = out->status == ASIDE__RPC__V1__CHECK_RESPONSE__SERVING_STATUS__SERVING_STATUS_SERVING;
 	printf("%s, version %s\n", serving ? "serving" : "not serving", out->version);

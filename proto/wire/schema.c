@@ -38,7 +38,7 @@ struct around {
 	const struct around *outer;
 };
 
-static void put_message(struct text *, const ProtobufCMessageDescriptor *, const struct around *);
+static void put_message(struct text *text, const ProtobufCMessageDescriptor *desc, const struct around *outer);
 
 static void put_field(struct text *text, const ProtobufCFieldDescriptor *field, const struct around *around)
 {

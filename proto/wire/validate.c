@@ -106,7 +106,7 @@ static const char *check_packed(enum wire_type type, struct bytes run)
 	return NULL;
 }
 
-static enum aside_code walk_message(struct walk *, const ProtobufCMessageDescriptor *, struct bytes);
+static enum aside_code walk_message(struct walk *walk, const ProtobufCMessageDescriptor *desc, struct bytes body);
 
 static enum aside_code walk_field(struct walk *walk, const ProtobufCFieldDescriptor *desc,
 		const struct field *field)

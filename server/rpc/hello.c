@@ -165,7 +165,7 @@ void hello_answer(struct session *session, const struct frame *frame)
 		hello = aside__rpc__v1__hello__unpack(&arena.allocator, frame->payload.size, frame->payload.data);
 		code = hello == NULL ? call_full(&err) : authenticate(session, hello, &err);
 	}
-	if (code == ASIDE_OK) {
+	if (code == ASIDE_OK && hello != NULL) {
 		answer(session, hello, &arena);
 	} else {
 		struct frame reply;

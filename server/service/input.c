@@ -116,7 +116,7 @@ char *page_token_new(struct arena *arena, char tag, const int64_t *keys, size_t 
 enum aside_code page_token_read(const char *token, char tag, int64_t page_id, int64_t *ret_keys,
 		size_t n, struct aside_status *err)
 {
-	uint8_t raw[TOKEN_BYTES_MAX];
+	uint8_t raw[TOKEN_BYTES_MAX] = { 0 };
 	int64_t keys[PAGE_TOKEN_KEYS_MAX] = { 0 };
 
 	if (*token == '\0')

@@ -152,7 +152,7 @@ static enum aside_code list_page_threads_done(struct call *call, const void *req
 	enum aside_code code = call_outcome(call, "PAGE_NOT_FOUND", err);
 	Aside__V1__ListPageThreadsResponse *out;
 	unsigned n = 0;
-	int last;
+	int last = -1;
 
 	if (code == ASIDE_OK)
 		code = check_page_size(in->page_size, &n, err);
@@ -198,7 +198,7 @@ static enum aside_code list_my_threads_done(struct call *call, const void *reque
 	enum aside_code code = call_outcome(call, NULL, err);
 	Aside__V1__ListMyThreadsResponse *out;
 	unsigned n = 0;
-	int last;
+	int last = -1;
 
 	if (code == ASIDE_OK)
 		code = check_page_size(in->page_size, &n, err);
