@@ -70,7 +70,7 @@ refuse() # INCLUDE NAME
 		cat "$out/error" >&2
 		exit 1
 	}
-	test -z "$(ls "$out" | grep -v -e '^error$' -e '^got$')"
+	test -z "$(find "$out" -mindepth 1 ! -name error ! -name got)"
 }
 
 shift 3

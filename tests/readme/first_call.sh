@@ -3,6 +3,7 @@
 # command against a real server.
 #
 #   with-server -- first_call.sh SOURCE BUILD SANITIZERS
+# shellcheck source-path=SCRIPTDIR
 . "${0%/*}/installed.sh"
 trap 'rm -rf "$dir"' EXIT
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Another project's test: built through pkg-config against the installed harness, run against the installed
 # server; and nothing is left of it, even when it is killed.
+# shellcheck source-path=SCRIPTDIR
 . "${0%/*}/installed.sh"
 trap 'rm -rf "$dir"' EXIT
 

@@ -1,4 +1,5 @@
 # Sourced by the tests of what is installed.  Arguments: SOURCE BUILD SANITIZERS.
+# shellcheck shell=bash disable=SC2034
 set -euo pipefail
 source=$1 build=$2 sanitizers=$3 # "none", or what the library was built with: its programs need them, too
 dir=$(mktemp -d)
