@@ -78,7 +78,7 @@ static uint8_t *write_calls(struct endpoint *endpoint, int64_t now_us, size_t n,
 {
 	struct frame frame;
 
-	for (; n > 0; n--) {
+	for (; n > 0 && endpoint->queue != NULL; n--) {
 		struct attempt *attempt = endpoint->queue;
 		attempt_frame(attempt, now_us, &frame);
 		out = envelope_frame_write(&frame, out);
