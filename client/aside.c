@@ -30,10 +30,11 @@ static enum aside_code open_endpoints(struct aside_channel *channel, const char 
 			return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_ADDRESS", "%s: 1 to %d addresses, comma-separated",
 					addresses, ASIDE_ENDPOINTS_MAX);
 		struct endpoint *endpoint = &channel->endpoints[channel->n_endpoints];
-		struct link_events events = { channel_on_up, channel_on_down, channel_on_replied, endpoint };
+		struct link_events events = receive_events(endpoint);
 		(void)snprintf(url, sizeof url, "%.*s", (int)length, at);
 		endpoint->channel = channel;
-		endpoint->queue_tail = &endpoint->queue;
+		TAILQ_INIT(&endpoint->attempts);
+		TAILQ_INIT(&endpoint->queue);
 		code = link_open(url, options, &events, &endpoint->link, err);
 		channel->n_endpoints += code == ASIDE_OK;
 		if (at[length] == '\0')
@@ -49,6 +50,12 @@ static struct aside_channel *channel_new(const struct aside_options *options)
 
 	if (channel == NULL)
 		return NULL;
+	if (!table_init(&channel->attempts) || !table_init(&channel->handles)) {
+		table_fini(&channel->attempts);
+		free(channel);
+		return NULL;
+	}
+	TAILQ_INIT(&channel->waiting);
 	channel->generation = fork_generation();
 	channel->timeout_ms = options->timeout_ms;
 	channel->connect_timeout_ms = options->connect_timeout_ms != 0 ? options->connect_timeout_ms : CONNECT_TIMEOUT_MS;
@@ -70,9 +77,12 @@ enum aside_code aside_channel_open(const char *endpoints, const struct aside_opt
 		struct aside_channel **ret_channel, struct aside_status *ret_status)
 {
 	static const struct aside_options defaults = { 0 };
-	struct aside_channel *channel = channel_new(options != NULL ? options : &defaults);
+	struct aside_channel *channel;
 	enum aside_code code;
 
+	if (fork_happened())
+		return fail(ret_status, ASIDE_FAILED_PRECONDITION, "FORKED", "the library is in use by the parent process");
+	channel = channel_new(options != NULL ? options : &defaults);
 	if (channel == NULL)
 		return fail(ret_status, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
 	options = options != NULL ? options : &defaults;
@@ -95,9 +105,10 @@ enum aside_code aside_channel_open(const char *endpoints, const struct aside_opt
 
 static void end_all(struct aside_channel *channel)
 {
-	for (size_t i = 0; i < TABLE_CHAINS; i++)
-		while (channel->handles[i] != NULL)
-			channel_end(channel, channel->handles[i], &cancelled);
+	struct table_entry *entry;
+
+	while ((entry = table_any(&channel->handles)) != NULL)
+		channel_end(channel, (struct pending *)entry, &cancelled);
 }
 
 void aside_channel_close(struct aside_channel *channel)
@@ -120,6 +131,8 @@ void aside_channel_close(struct aside_channel *channel)
 	channel_run_callbacks(channel);
 	pthread_mutex_unlock(&channel->mutex);
 	timers_fini(&channel->timers);
+	table_fini(&channel->attempts);
+	table_fini(&channel->handles);
 	pthread_mutex_destroy(&channel->mutex);
 	pthread_cond_destroy(&channel->wake);
 	pthread_cond_destroy(&channel->changed);
@@ -139,6 +152,8 @@ static enum aside_state state_of(const struct aside_channel *channel)
 
 enum aside_state aside_channel_state(struct aside_channel *channel)
 {
+	if (channel->generation != fork_generation())
+		return ASIDE_STATE_CLOSED;
 	pthread_mutex_lock(&channel->mutex);
 	enum aside_state state = state_of(channel);
 	pthread_mutex_unlock(&channel->mutex);
@@ -147,10 +162,12 @@ enum aside_state aside_channel_state(struct aside_channel *channel)
 
 enum aside_state aside_channel_wait(struct aside_channel *channel, enum aside_state state, uint32_t timeout_ms)
 {
-	int64_t due_us = channel_now_us() + timeout_ms * 1000ll;
+	int64_t due_us = channel_now_us() + (channel_in_callback(channel) ? 0 : timeout_ms * 1000ll);
 	struct timespec until = { due_us / 1000000, due_us % 1000000 * 1000 };
 	int rc = 0;
 
+	if (channel->generation != fork_generation())
+		return ASIDE_STATE_CLOSED;
 	pthread_mutex_lock(&channel->mutex);
 	while (state_of(channel) == state && rc != ETIMEDOUT)
 		rc = pthread_cond_timedwait(&channel->changed, &channel->mutex, &until);
@@ -160,23 +177,6 @@ enum aside_state aside_channel_wait(struct aside_channel *channel, enum aside_st
 }
 
 /* ── calls ───────────────────────────────────────────────────────────────────────────────────────── */
-
-static void set_deadlines(const struct aside_channel *channel, const struct aside_call_options *options,
-		struct pending *call)
-{
-	int64_t now = channel_now_us();
-	uint32_t timeout_ms = channel->timeout_ms != 0 ? channel->timeout_ms : call->method->timeout_ms;
-
-	if (options != NULL && options->timeout_ms != 0)
-		timeout_ms = options->timeout_ms;
-	if (timeout_ms > TIMEOUT_MS_MAX)
-		timeout_ms = TIMEOUT_MS_MAX;
-	call->deadline_us = now + timeout_ms * 1000ll;
-	call->give_up_us = options != NULL && options->wait_for_ready ? call->deadline_us :
-									now + channel->connect_timeout_ms * 1000ll;
-	if (options != NULL && options->hedge_after_ms != 0 && call->method->idempotency == ASIDE_NO_SIDE_EFFECTS)
-		call->hedge_us = now + options->hedge_after_ms * 1000ll;
-}
 
 static enum aside_code begin(struct aside_channel *channel, const struct aside_method *method,
 		const ProtobufCMessage *request, const struct aside_call_options *options, aside_call_done done, void *user,
@@ -189,15 +189,38 @@ static enum aside_code begin(struct aside_channel *channel, const struct aside_m
 		return fail(err, ASIDE_FAILED_PRECONDITION, "FORKED", "the channel belongs to the parent process");
 	if (method->client_streaming || method->server_streaming)
 		return fail(err, ASIDE_INVALID_ARGUMENT, "STREAMING_METHOD", "%s streams: aside_stream_open()", method->path);
+	if (request->descriptor != method->request)
+		return fail(err, ASIDE_INVALID_ARGUMENT, "WRONG_MESSAGE", "%s takes a %s", method->path, method->request->name);
 	code = pending_new(method, request, options, &call, err);
 	if (code != ASIDE_OK)
 		return code;
 	call->done = done;
 	call->user = user;
 	call->blocking = blocking;
-	set_deadlines(channel, options, call);
+	pending_set_times(call, options, channel->timeout_ms != 0 ? channel->timeout_ms : method->timeout_ms, TIMEOUT_MS_MAX,
+			channel->connect_timeout_ms);
 	*ret = call;
 	return ASIDE_OK;
+}
+
+/* Hands the call over to the channel. */
+static enum aside_code enter(struct aside_channel *channel, struct pending *call, uint64_t *ret_handle,
+		struct aside_status *err)
+{
+	enum aside_code code = ASIDE_OK;
+
+	pthread_mutex_lock(&channel->mutex);
+	if (channel->closing) {
+		code = fail(err, ASIDE_CANCELLED, "CANCELLED", "the channel is being closed");
+	} else {
+		if (ret_handle != NULL)
+			*ret_handle = channel->next_handle + 1; /* before its callback */
+		channel_add(channel, call);
+	}
+	pthread_mutex_unlock(&channel->mutex);
+	if (code != ASIDE_OK)
+		pending_free(call);
+	return code;
 }
 
 enum aside_code aside_call_start(struct aside_channel *channel, const struct aside_method *method,
@@ -207,18 +230,13 @@ enum aside_code aside_call_start(struct aside_channel *channel, const struct asi
 	struct pending *call = NULL;
 	enum aside_code code = begin(channel, method, request, options, done, user, false, &call, ret_status);
 
-	if (code != ASIDE_OK)
-		return code;
-	pthread_mutex_lock(&channel->mutex);
-	if (ret_call_id != NULL)
-		*ret_call_id = channel->next_handle + 1;
-	channel_add(channel, call);
-	pthread_mutex_unlock(&channel->mutex);
-	return ASIDE_OK;
+	return code == ASIDE_OK ? enter(channel, call, ret_call_id, ret_status) : code;
 }
 
 void aside_call_cancel(struct aside_channel *channel, uint64_t call_id)
 {
+	if (channel->generation != fork_generation())
+		return;
 	pthread_mutex_lock(&channel->mutex);
 	struct pending *call = channel_find(channel, call_id);
 	if (call != NULL && call->stream == NULL)
@@ -240,15 +258,17 @@ enum aside_code aside_call(struct aside_channel *channel, const struct aside_met
 	struct aside_status status;
 	ProtobufCMessage *response;
 	struct pending *call = NULL;
+	enum aside_code code;
 	sem_t ended;
-	enum aside_code code = begin(channel, method, request, options, wake_waiter, &ended, true, &call, ret_status);
 
+	if (channel_in_callback(channel))
+		return fail(ret_status, ASIDE_FAILED_PRECONDITION, "IN_CALLBACK", "a callback may not wait for a call");
+	(void)sem_init(&ended, 0, 0);
+	code = begin(channel, method, request, options, wake_waiter, &ended, true, &call, ret_status);
+	if (code == ASIDE_OK)
+		code = enter(channel, call, NULL, ret_status);
 	if (code != ASIDE_OK)
 		return code;
-	(void)sem_init(&ended, 0, 0);
-	pthread_mutex_lock(&channel->mutex);
-	channel_add(channel, call);
-	pthread_mutex_unlock(&channel->mutex);
 	while (sem_wait(&ended) != 0)
 		; /* EINTR */
 	pending_outcome(call, &status, &response);

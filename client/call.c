@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "transport.h"
+#include "channel.h"
 #include "wire/status.h"
 #include "wire/validate.h"
 
@@ -78,13 +78,34 @@ void pending_free(struct pending *call)
 	free(call);
 }
 
+void pending_set_times(struct pending *call, const struct aside_call_options *options, uint32_t timeout_ms,
+		uint32_t timeout_ms_max, uint32_t connect_timeout_ms)
+{
+	int64_t now = channel_now_us();
+
+	if (options != NULL && options->timeout_ms != 0)
+		timeout_ms = options->timeout_ms;
+	if (timeout_ms > timeout_ms_max)
+		timeout_ms = timeout_ms_max;
+	call->deadline_us = now + timeout_ms * 1000ll;
+	call->give_up_us = now + connect_timeout_ms * 1000ll;
+	if (options == NULL)
+		return;
+	if (options->deadline_us != 0 && options->deadline_us < call->deadline_us)
+		call->deadline_us = options->deadline_us;
+	if (options->wait_for_ready)
+		call->give_up_us = call->deadline_us;
+	if (options->hedge_after_ms != 0 && call->method->idempotency == ASIDE_NO_SIDE_EFFECTS && call->stream == NULL)
+		call->hedge_us = now + options->hedge_after_ms * 1000ll;
+}
+
 void attempt_frame(const struct attempt *attempt, int64_t now_us, struct frame *ret)
 {
 	const struct pending *call = attempt->call;
 	static _Thread_local char number[NUMBER_BYTES];
 
 	memset(ret, 0, offsetof(struct frame, metadata));
-	ret->call_id = attempt->id;
+	ret->call_id = attempt->entry.id;
 	ret->kind = FRAME_CALL;
 	ret->method = (struct bytes){ (const uint8_t *)call->method->path, strlen(call->method->path) };
 	ret->payload = (struct bytes){ call->request, call->request_size };
@@ -92,8 +113,8 @@ void attempt_frame(const struct attempt *attempt, int64_t now_us, struct frame *
 	if (call->n_metadata > 0)
 		memcpy(ret->metadata, call->metadata, call->n_metadata * sizeof *call->metadata);
 	ret->n_metadata = call->n_metadata;
-	if (call->tries > 1) {
-		int n = snprintf(number, sizeof number, "%u", call->tries);
+	if (call->tries > 0) {
+		int n = snprintf(number, sizeof number, "%u", call->tries + 1);
 		ret->metadata[ret->n_metadata++] = (struct metadata){ { (const uint8_t *)"aside-attempt", 13 },
 			{ (const uint8_t *)number, (size_t)n } };
 	}

@@ -1,14 +1,17 @@
 /* A call under way in this process, and its attempts at one server or another.
  *
- *     WAITING ──server──▶ PLACED ──reply──▶ ENDED
- *        ▲                  │  └─refused, lost─▶ DELAYED ──due──▶ PLACED
- *        └──── lost ────────┘                   (repeated where that is safe: retry.h)
+ *     NEW ──server──▶ PLACED ──reply──▶ ENDED
+ *      │                ▲ └─ refused, lost ─▶ DELAYED ──due──▶ PLACED, or WAITING
+ *      └──▶ WAITING ────┘                   (repeated where that is safe: retry.h)
  *     from anywhere: deadline, cancel ──▶ ENDED
  *
  * Everything here is under the channel's mutex until the call has ENDED; then it is its finisher's. */
 #pragma once
 
+#include <sys/queue.h>
+
 #include "aside/channel.h"
+#include "table.h"
 #include "wire/envelope.h"
 #include "wire/scope.h"
 
@@ -19,6 +22,7 @@ struct received;
 struct stream_state;
 
 enum pending_state {
+	PENDING_NEW,
 	PENDING_WAITING, /* no server yet */
 	PENDING_PLACED,  /* with a server, or in its queue */
 	PENDING_DELAYED, /* to be repeated at due_us */
@@ -32,13 +36,14 @@ enum attempt_state {
 };
 
 struct attempt {
+	struct table_entry entry; /* its call id in the session, in the channel's table */
 	enum attempt_state state;
-	uint64_t id; /* its call id in the session */
 	struct pending *call;
 	struct endpoint *endpoint;
-	struct attempt *next;       /* in the endpoint's queue */
-	struct attempt *table_next; /* in the channel's table */
+	TAILQ_ENTRY(attempt) queued; /* in the endpoint's queue */
+	TAILQ_ENTRY(attempt) member; /* among all that are there */
 };
+TAILQ_HEAD(attempts, attempt);
 
 /* Why a call ended without a reply: static texts. */
 struct failure {
@@ -48,15 +53,16 @@ struct failure {
 };
 
 struct pending {
+	struct table_entry entry; /* the handle that names it to its caller; never changes */
 	enum pending_state state;
 	const struct aside_method *method;
 	struct attempt attempts[ATTEMPTS_AT_ONCE];
-	unsigned tries; /* begun so far */
-	uint64_t handle; /* names the call to its caller; never changes */
+	unsigned tries;      /* sent so far */
+	bool maybe_executed; /* one of them was lost */
 	int64_t deadline_us, give_up_us; /* of the call; of waiting for a server */
 	int64_t hedge_us, resume_us;     /* when a hedge, when a repeat is due; 0: never */
 	size_t timer;                    /* its place in the channel's heap; 0: none */
-	struct pending *handle_next;     /* in the channel's table of handles */
+	TAILQ_ENTRY(pending) waiting;    /* in the channel's list, while it is */
 	/* Serialized; the metadata points into it. */
 	uint8_t *request;
 	size_t request_size;
@@ -78,6 +84,10 @@ struct pending {
 enum aside_code pending_new(const struct aside_method *method, const ProtobufCMessage *request,
 		const struct aside_call_options *options, struct pending **ret, struct aside_status *err) MUST_CHECK;
 void pending_free(struct pending *call);
+
+/* Its deadline and what else it may wait for, from `options` (may be NULL) or else from these. */
+void pending_set_times(struct pending *call, const struct aside_call_options *options, uint32_t timeout_ms,
+		uint32_t timeout_ms_max, uint32_t connect_timeout_ms);
 
 /* Of an ENDED call: its status, and with ASIDE_OK its response (NULL where the server streams), which is the
  * caller's.  Without the mutex: this is where replies are unpacked. */

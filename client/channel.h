@@ -1,7 +1,7 @@
 /* A channel's inside: what its own files share.
  *
  *     any thread   ── aside_call… ──▶ endpoint queue ──▶ link_send()           under the mutex
- *     nng's threads ── replied() ──▶ frames ──▶ calls ENDED                    under the mutex
+ *     nng's threads ── receive.c: frames ──▶ calls ENDED                    under the mutex
  *                        blocking calls: their waiters are woken at once
  *                        others: queued for the channel's thread
  *     the channel's thread: callbacks (without the mutex), timers
@@ -15,9 +15,8 @@
 #include "endpoint.h"
 #include "retry.h"
 #include "stream.h"
+#include "table.h"
 #include "timers.h"
-
-#define TABLE_CHAINS 4096
 
 struct aside_channel {
 	pthread_mutex_t mutex;
@@ -32,10 +31,9 @@ struct aside_channel {
 	size_t hello_size;
 	uint64_t next_id;     /* of an attempt */
 	uint64_t next_handle; /* of a call */
-	size_t n_calls;
-	bool waiting; /* the thread is */
-	struct attempt *attempts[TABLE_CHAINS];
-	struct pending *handles[TABLE_CHAINS];
+	bool sleeping; /* the thread is */
+	struct table attempts, handles;
+	TAILQ_HEAD(, pending) waiting; /* for a server */
 	struct timers timers;
 	struct budget budget;
 	uint64_t random;
@@ -49,11 +47,14 @@ struct bytes channel_hello(const struct aside_channel *channel);
 
 int64_t channel_now_us(void);
 
-/* The thread (pthread_create); what an endpoint's link tells (link_events, with the endpoint as `user`). */
+/* The thread (pthread_create). */
 void *channel_run(void *channel);
-void channel_on_up(void *endpoint);
-void channel_on_down(void *endpoint);
-void channel_on_replied(void *endpoint, void *handle, struct bytes body);
+
+/* What an endpoint's link tells: receive.c. */
+struct link_events receive_events(struct endpoint *endpoint);
+
+/* Whether this is the channel's thread: what runs there may not wait. */
+bool channel_in_callback(const struct aside_channel *channel);
 
 /* Runs the callbacks that are due, letting go of the mutex meanwhile. */
 void channel_run_callbacks(struct aside_channel *channel);
@@ -68,6 +69,17 @@ void channel_end(struct aside_channel *channel, struct pending *call, const stru
 
 /* The call a handle names; NULL: it has ended. */
 struct pending *channel_find(const struct aside_channel *channel, uint64_t handle);
+
+/* Those that wait for a server: there is one. */
+void channel_place_waiting(struct aside_channel *channel);
+
+/* The attempt is over; with `tell` the server is told that its result is not wanted. */
+void channel_drop_attempt(struct aside_channel *channel, struct attempt *attempt, bool tell);
+
+/* The same for one that has failed: its call is tried again after `retry_after_us` (0: our choice) or ends, with the
+ * reply it has or as lost. */
+void channel_fail_attempt(struct aside_channel *channel, struct attempt *attempt, enum retry_cause cause,
+		uint64_t retry_after_us);
 
 /* Sends what is queued at `endpoint`: at once, or when the callbacks that run just now have returned. */
 void channel_flush(struct aside_channel *channel, struct endpoint *endpoint);

@@ -7,30 +7,38 @@
 #include "channel.h"
 
 #define MESSAGE_BYTES_MAX (1u << 20) /* frames beyond this go in the next message */
+#define SESSION_IDLE_US 30000000ll   /* the server forgets a session that was silent for 60 s */
+
+/* Whether the server may have forgotten the session, in which nothing is under way. */
+static bool is_stale(const struct endpoint *endpoint)
+{
+	return endpoint->n_attempts == 0 && endpoint->outstanding == 0 &&
+			channel_now_us() - endpoint->waiting_since_us > SESSION_IDLE_US;
+}
 
 void endpoint_queue(struct endpoint *endpoint, struct attempt *attempt)
 {
+	if (is_stale(endpoint))
+		endpoint_begin(endpoint);
 	attempt->state = ATTEMPT_QUEUED;
 	attempt->endpoint = endpoint;
-	attempt->next = NULL;
-	*endpoint->queue_tail = attempt;
-	endpoint->queue_tail = &attempt->next;
+	TAILQ_INSERT_TAIL(&endpoint->queue, attempt, queued);
+	TAILQ_INSERT_TAIL(&endpoint->attempts, attempt, member);
 	endpoint->n_attempts++;
 	endpoint->n_queued++;
 }
 
+static void unqueue(struct endpoint *endpoint, struct attempt *attempt)
+{
+	TAILQ_REMOVE(&endpoint->queue, attempt, queued);
+	endpoint->n_queued--;
+}
+
 void endpoint_leave(struct endpoint *endpoint, struct attempt *attempt)
 {
-	struct attempt **at = &endpoint->queue;
-
-	if (attempt->state == ATTEMPT_QUEUED) {
-		while (*at != attempt)
-			at = &(*at)->next;
-		*at = attempt->next;
-		if (*at == NULL)
-			endpoint->queue_tail = at;
-		endpoint->n_queued--;
-	}
+	if (attempt->state == ATTEMPT_QUEUED)
+		unqueue(endpoint, attempt);
+	TAILQ_REMOVE(&endpoint->attempts, attempt, member);
 	attempt->state = ATTEMPT_NONE;
 	endpoint->n_attempts--;
 }
@@ -57,12 +65,12 @@ bool endpoint_put(struct endpoint *endpoint, const struct frame *frame)
 /* How many bytes the first attempts of the queue need, how many attempts that is, and whether it is all of them. */
 static size_t measure(const struct endpoint *endpoint, int64_t now_us, size_t *ret_n, bool *ret_all)
 {
-	const struct attempt *at = endpoint->queue;
+	const struct attempt *at = TAILQ_FIRST(&endpoint->queue);
 	size_t size = 0;
 	struct frame frame;
 
 	*ret_n = 0;
-	for (; at != NULL && *ret_n < ENVELOPE_FRAMES_MAX / 2; at = at->next) {
+	for (; at != NULL && *ret_n < ENVELOPE_FRAMES_MAX / 2; at = TAILQ_NEXT(at, queued)) {
 		attempt_frame(at, now_us, &frame);
 		size_t more = envelope_frame_size(&frame);
 		if (*ret_n > 0 && size + more > MESSAGE_BYTES_MAX)
@@ -78,16 +86,13 @@ static uint8_t *write_calls(struct endpoint *endpoint, int64_t now_us, size_t n,
 {
 	struct frame frame;
 
-	for (; n > 0 && endpoint->queue != NULL; n--) {
-		struct attempt *attempt = endpoint->queue;
+	for (struct attempt *attempt; n > 0 && (attempt = TAILQ_FIRST(&endpoint->queue)) != NULL; n--) {
 		attempt_frame(attempt, now_us, &frame);
 		out = envelope_frame_write(&frame, out);
 		attempt->state = ATTEMPT_SENT;
-		endpoint->queue = attempt->next;
-		endpoint->n_queued--;
+		attempt->call->tries++;
+		unqueue(endpoint, attempt);
 	}
-	if (endpoint->queue == NULL)
-		endpoint->queue_tail = &endpoint->queue;
 	return out;
 }
 
@@ -132,7 +137,7 @@ void endpoint_flush(struct endpoint *endpoint, int64_t now_us)
 	bool sent = true;
 
 	while (sent && endpoint->state != ENDPOINT_DOWN && endpoint->outstanding < UNDER_WAY_MAX) {
-		bool something = endpoint->queue != NULL || endpoint->frames_size > 0;
+		bool something = endpoint->n_queued > 0 || endpoint->frames_size > 0;
 		if (!something && (endpoint->n_attempts == 0 || endpoint->outstanding > 0))
 			return;
 		sent = send_one(endpoint, now_us); /* without memory: again with the next event */

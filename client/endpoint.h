@@ -34,9 +34,9 @@ struct endpoint {
 	uint64_t session;            /* its number: a new one for each connection */
 	uint64_t next_out, next_in;  /* sequence numbers */
 	unsigned outstanding;        /* requests the server has not answered */
-	int64_t waiting_since_us;    /* since when there is one */
+	int64_t waiting_since_us;    /* since when there is one; or the last answer */
 	unsigned n_attempts;         /* here, queued or sent */
-	struct attempt *queue, **queue_tail;
+	struct attempts attempts, queue;
 	unsigned n_queued;
 	uint8_t *frames; /* other frames to send, serialized: after the queue */
 	size_t frames_size, frames_room;

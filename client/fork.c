@@ -23,3 +23,8 @@ unsigned fork_generation(void)
 	(void)pthread_once(&once, watch);
 	return atomic_load_explicit(&generation, memory_order_relaxed);
 }
+
+bool fork_happened(void)
+{
+	return fork_generation() > 1;
+}

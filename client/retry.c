@@ -1,9 +1,9 @@
 /* See retry.h. */
 #include "retry.h"
 
-#define TENTHS_MAX 1000 /* 100 tokens */
 #define TOKEN_TENTHS 10
-#define BACKOFF_MIN_US 50000
+#define TENTHS_MAX (1000 * TOKEN_TENTHS) /* one lost connection's worth of calls */
+#define BACKOFF_MIN_US 20000
 #define BACKOFF_MAX_US 5000000
 
 void budget_init(struct budget *budget)
@@ -13,15 +13,22 @@ void budget_init(struct budget *budget)
 
 void budget_success(struct budget *budget)
 {
-	if (budget->tenths < TENTHS_MAX)
-		budget->tenths++;
+	budget->tenths += budget->tenths < TENTHS_MAX;
 }
 
-static bool budget_take(struct budget *budget)
+bool budget_take(struct budget *budget)
 {
-	if (budget->tenths >= TOKEN_TENTHS)
-		budget->tenths -= TOKEN_TENTHS;
-	return budget->tenths > TENTHS_MAX / 2;
+	if (budget->tenths < TOKEN_TENTHS)
+		return false;
+	budget->tenths -= TOKEN_TENTHS;
+	return true;
+}
+
+enum retry_cause retry_cause(const struct aside_status *status)
+{
+	if (status->code == ASIDE_UNAVAILABLE)
+		return status->not_executed ? RETRY_LEAVING : RETRY_UNKNOWN;
+	return status->code == ASIDE_RESOURCE_EXHAUSTED && status->not_executed ? RETRY_REFUSED : RETRY_NEVER;
 }
 
 /* Half to one and a half times as long, each time twice as long. */
@@ -34,18 +41,19 @@ static int64_t backoff_us(unsigned tries, uint64_t random)
 	return us / 2 + (int64_t)(random % (uint64_t)us);
 }
 
-bool retry_wanted(struct budget *budget, const struct aside_method *method, const struct attempt_end *end, unsigned tries,
-		uint64_t random, int64_t *ret_delay_us)
+bool retry_wanted(struct budget *budget, const struct aside_method *method, enum retry_cause cause, unsigned tries,
+		uint64_t retry_after_us, bool elsewhere, uint64_t random, int64_t *ret_delay_us)
 {
-	bool temporary = end->code == ASIDE_UNAVAILABLE || end->code == ASIDE_RESOURCE_EXHAUSTED;
-	bool safe = end->not_executed || (end->code == ASIDE_UNAVAILABLE && method->idempotency != ASIDE_NOT_IDEMPOTENT);
-	bool affordable = !temporary || budget_take(budget);
-
-	if (!temporary || !safe || !affordable || tries >= TRIES_MAX)
+	*ret_delay_us = 0;
+	if (cause == RETRY_UNSENT)
+		return true;
+	if (cause == RETRY_NEVER || tries >= TRIES_MAX ||
+			(cause == RETRY_UNKNOWN && method->idempotency == ASIDE_NOT_IDEMPOTENT))
 		return false;
-	*ret_delay_us = end->retry_after_us > 0 ? (int64_t)(end->retry_after_us + random % (end->retry_after_us + 1)) :
-						  backoff_us(tries, random);
-	if (end->code == ASIDE_UNAVAILABLE && end->not_executed && tries == 1)
-		*ret_delay_us = 0; /* a server that goes away: the next one will do */
-	return true;
+	if (cause == RETRY_LEAVING && elsewhere)
+		return true;
+	*ret_delay_us = backoff_us(tries, random);
+	if (retry_after_us > 0)
+		*ret_delay_us = (int64_t)(retry_after_us + random % (retry_after_us + 1));
+	return cause == RETRY_LEAVING || budget_take(budget);
 }

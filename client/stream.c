@@ -26,7 +26,7 @@ static void put(struct aside_stream *stream, struct frame *frame)
 {
 	struct endpoint *endpoint = attempt_of(stream)->endpoint;
 
-	frame->call_id = attempt_of(stream)->id;
+	frame->call_id = attempt_of(stream)->entry.id;
 	if (!endpoint_put(endpoint, frame))
 		link_reset(endpoint->link); /* a hole in the stream is worse */
 	else
@@ -50,6 +50,8 @@ static void give_credit(struct aside_stream *stream)
 
 	if (!is_placed(stream) || (stream->taken_items < STREAM_ITEMS / 2 && stream->taken_bytes < STREAM_BYTES / 2))
 		return;
+	stream->given_items += stream->taken_items;
+	stream->given_bytes += (int64_t)stream->taken_bytes;
 	stream->taken_items = 0;
 	stream->taken_bytes = 0;
 	put(stream, &credit);
@@ -74,10 +76,14 @@ void stream_on_item(struct aside_stream *stream, struct received *received, stru
 {
 	struct arrived *arrived = malloc(sizeof *arrived);
 
-	if (arrived == NULL) {
+	if (arrived == NULL || stream->given_items <= 0 || stream->given_bytes <= 0) {
+		free(arrived); /* without memory; or a server without credit, and we do not hold what it sends */
 		link_reset(attempt_of(stream)->endpoint->link);
 		return;
 	}
+	stream->given_items--;
+	stream->given_bytes -= (int64_t)payload.size;
+	stream->begun = true;
 	*arrived = (struct arrived){ NULL, received_retain(received), payload };
 	*stream->items_tail = arrived;
 	stream->items_tail = &arrived->next;
@@ -87,22 +93,32 @@ void stream_on_item(struct aside_stream *stream, struct received *received, stru
 void stream_on_credit(struct aside_stream *stream, const struct frame *frame)
 {
 	stream->credit_items += frame->items;
-	stream->credit_bytes += (int64_t)frame->payload_bytes;
+	stream->credit_bytes += frame->payload_bytes < INT32_MAX ? (int64_t)frame->payload_bytes : INT32_MAX;
 	if (stream->wants_credit || !stream->has_events)
 		tell(stream);
 }
 
-void stream_on_placed(struct aside_stream *stream)
+void stream_on_greeted(struct aside_stream *stream)
 {
 	const struct endpoint *endpoint = attempt_of(stream)->endpoint;
 
-	put_half_closed(stream);
-	if (stream->greeted || endpoint->stream_items == 0)
-		return;
-	stream->greeted = true;
 	stream->credit_items = endpoint->stream_items;
 	stream->credit_bytes = (int64_t)endpoint->stream_bytes;
 	tell(stream);
+}
+
+void stream_on_placed(struct aside_stream *stream)
+{
+	stream->given_items = STREAM_ITEMS;
+	stream->given_bytes = STREAM_BYTES;
+	stream->told_half_closed = false;
+	put_half_closed(stream);
+	stream_on_greeted(stream); /* none yet, where HELLO is still to come */
+}
+
+bool stream_may_repeat(const struct aside_stream *stream)
+{
+	return !stream->begun;
 }
 
 void stream_on_end(struct aside_stream *stream)
@@ -140,6 +156,23 @@ static ProtobufCMessage *unpack(const struct aside_stream *stream, struct arrive
 	return item;
 }
 
+/* Without the mutex: nobody else knows it any more. */
+static void stream_free(struct aside_stream *stream)
+{
+	pthread_cond_destroy(&stream->changed);
+	pending_free(stream->call);
+	free(stream);
+}
+
+/* An item of the server's that cannot be read. */
+static void break_off(struct aside_stream *stream)
+{
+	static const struct failure malformed = { ASIDE_INTERNAL, "MALFORMED_RESPONSE", "an item cannot be read", false };
+
+	if (!stream->ended)
+		channel_end(stream->channel, stream->call, &malformed);
+}
+
 static void serve(struct aside_stream *stream)
 {
 	struct aside_channel *channel = stream->channel;
@@ -156,7 +189,7 @@ static void serve(struct aside_stream *stream)
 		pthread_mutex_lock(&channel->mutex);
 		give_credit(stream);
 		if (item == NULL)
-			link_reset(channel->endpoints[0].link);
+			break_off(stream);
 	}
 	bool writable = stream->wants_credit && has_credit(stream) && stream->events.writable != NULL;
 	bool ended = stream->ended && !stream->told_end;
@@ -173,8 +206,11 @@ static void serve(struct aside_stream *stream)
 	pthread_mutex_lock(&channel->mutex);
 	stream->told_end = stream->told_end || ended;
 	stream->running = false;
+	bool last = stream->abandoned && stream->told_end && !stream->due;
 	pthread_cond_broadcast(&stream->changed);
 	pthread_mutex_unlock(&channel->mutex);
+	if (last)
+		stream_free(stream);
 }
 
 void stream_run_callbacks(struct aside_stream *streams)
@@ -188,37 +224,78 @@ void stream_run_callbacks(struct aside_stream *streams)
 
 /* ── the public side ─────────────────────────────────────────────────────────────────────────────── */
 
-enum aside_code aside_stream_open(struct aside_channel *channel, const struct aside_method *method,
-		const ProtobufCMessage *request, const struct aside_call_options *options,
-		const struct aside_stream_events *events, struct aside_stream **ret_stream, struct aside_status *ret_status)
+static enum aside_code check(const struct aside_channel *channel, const struct aside_method *method,
+		const ProtobufCMessage *request, struct aside_status *err)
 {
-	struct aside_stream *stream;
-	uint32_t timeout_ms = options != NULL && options->timeout_ms != 0 ? options->timeout_ms : STREAM_MS_MAX;
+	if (channel->generation != fork_generation())
+		return fail(err, ASIDE_FAILED_PRECONDITION, "FORKED", "the channel belongs to the parent process");
+	if (!method->client_streaming && !method->server_streaming)
+		return fail(err, ASIDE_INVALID_ARGUMENT, "UNARY_METHOD", "%s does not stream: aside_call()", method->path);
+	if ((request == NULL) != method->client_streaming || (request != NULL && request->descriptor != method->request))
+		return fail(err, ASIDE_INVALID_ARGUMENT, "WRONG_MESSAGE", "%s takes %s %s", method->path,
+				method->client_streaming ? "items, no request; each is a" : "a", method->request->name);
+	return ASIDE_OK;
+}
+
+static enum aside_code stream_new(struct aside_channel *channel, const struct aside_method *method,
+		const ProtobufCMessage *request, const struct aside_call_options *options, struct aside_stream **ret,
+		struct aside_status *err)
+{
+	struct aside_stream *stream = calloc(1, sizeof *stream);
 	enum aside_code code;
 
-	if (channel->generation != fork_generation())
-		return fail(ret_status, ASIDE_FAILED_PRECONDITION, "FORKED", "the channel belongs to the parent process");
-	stream = calloc(1, sizeof *stream);
 	if (stream == NULL)
-		return fail(ret_status, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
-	code = pending_new(method, method->client_streaming ? NULL : request, options, &stream->call, ret_status);
+		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+	code = pending_new(method, request, options, &stream->call, err);
 	if (code != ASIDE_OK) {
 		free(stream);
 		return code;
 	}
 	stream->channel = channel;
-	stream->has_events = events != NULL;
-	if (events != NULL)
-		stream->events = *events;
 	stream->items_tail = &stream->items;
 	pthread_cond_init(&stream->changed, NULL);
 	stream->call->stream = stream;
-	stream->call->deadline_us = channel_now_us() + (timeout_ms < STREAM_MS_MAX ? timeout_ms : STREAM_MS_MAX) * 1000ll;
-	stream->call->give_up_us = channel_now_us() + channel->connect_timeout_ms * 1000ll;
+	pending_set_times(stream->call, options, STREAM_MS_MAX, STREAM_MS_MAX, channel->connect_timeout_ms);
+	*ret = stream;
+	return ASIDE_OK;
+}
+
+enum aside_code aside_stream_open(struct aside_channel *channel, const struct aside_method *method,
+		const ProtobufCMessage *request, const struct aside_call_options *options,
+		const struct aside_stream_events *events, struct aside_stream **ret_stream, struct aside_status *ret_status)
+{
+	struct aside_stream *stream = NULL;
+	enum aside_code code = check(channel, method, request, ret_status);
+
+	if (code == ASIDE_OK)
+		code = stream_new(channel, method, request, options, &stream, ret_status);
+	if (code != ASIDE_OK)
+		return code;
+	stream->has_events = events != NULL;
+	if (events != NULL)
+		stream->events = *events;
 	pthread_mutex_lock(&channel->mutex);
-	channel_add(channel, stream->call);
+	if (channel->closing) {
+		code = fail(ret_status, ASIDE_CANCELLED, "CANCELLED", "the channel is being closed");
+	} else {
+		*ret_stream = stream; /* before its first event */
+		channel_add(channel, stream->call);
+	}
 	pthread_mutex_unlock(&channel->mutex);
-	*ret_stream = stream;
+	if (code != ASIDE_OK)
+		stream_free(stream);
+	return code;
+}
+
+/* Whether the caller may wait for this stream. */
+static enum aside_code may_wait(const struct aside_stream *stream, bool for_items, struct aside_status *err)
+{
+	if (stream->channel->generation != fork_generation())
+		return fail(err, ASIDE_FAILED_PRECONDITION, "FORKED", "the stream belongs to the parent process");
+	if (channel_in_callback(stream->channel))
+		return fail(err, ASIDE_FAILED_PRECONDITION, "IN_CALLBACK", "a callback may not wait");
+	if (for_items && stream->has_events)
+		return fail(err, ASIDE_FAILED_PRECONDITION, "CALLBACK_STREAM", "this stream calls back");
 	return ASIDE_OK;
 }
 
@@ -253,8 +330,18 @@ static enum aside_code send_now(struct aside_stream *stream, struct bytes payloa
 		return fail(ret_status, ASIDE_RESOURCE_EXHAUSTED, "NO_CREDIT", "the server takes no items just now");
 	stream->credit_items--;
 	stream->credit_bytes -= (int64_t)payload.size;
+	stream->begun = true;
 	put(stream, &item);
 	return ASIDE_OK;
+}
+
+static enum aside_code refuse_item(const struct aside_method *method, const ProtobufCMessage *item, size_t size,
+		struct aside_status *err)
+{
+	if (item->descriptor != method->request)
+		return fail(err, ASIDE_INVALID_ARGUMENT, "WRONG_MESSAGE", "%s takes a %s", method->path, method->request->name);
+	return fail(err, ASIDE_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the item has %zu bytes; at most %u", size,
+			method->request_bytes);
 }
 
 static enum aside_code send_item(struct aside_stream *stream, const ProtobufCMessage *item, bool wait,
@@ -262,9 +349,12 @@ static enum aside_code send_item(struct aside_stream *stream, const ProtobufCMes
 {
 	struct aside_channel *channel = stream->channel;
 	size_t size = protobuf_c_message_get_packed_size(item);
-	uint8_t *packed = malloc(size + 1);
+	const struct aside_method *method = stream->call->method;
 	enum aside_code code;
 
+	if (item->descriptor != method->request || size > method->request_bytes)
+		return refuse_item(method, item, size, ret_status);
+	uint8_t *CLEANUP(freep) packed = malloc(size + 1);
 	if (packed == NULL)
 		return fail(ret_status, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
 	(void)protobuf_c_message_pack(item, packed);
@@ -274,13 +364,14 @@ static enum aside_code send_item(struct aside_stream *stream, const ProtobufCMes
 	code = send_now(stream, (struct bytes){ packed, size }, ret_status);
 	stream->wants_credit = stream->wants_credit || code == ASIDE_RESOURCE_EXHAUSTED;
 	pthread_mutex_unlock(&channel->mutex);
-	free(packed);
 	return code;
 }
 
 enum aside_code aside_stream_send(struct aside_stream *stream, const ProtobufCMessage *item, struct aside_status *ret_status)
 {
-	return send_item(stream, item, true, ret_status);
+	enum aside_code code = may_wait(stream, false, ret_status);
+
+	return code == ASIDE_OK ? send_item(stream, item, true, ret_status) : code;
 }
 
 enum aside_code aside_stream_try_send(struct aside_stream *stream, const ProtobufCMessage *item,
@@ -291,6 +382,8 @@ enum aside_code aside_stream_try_send(struct aside_stream *stream, const Protobu
 
 void aside_stream_close_send(struct aside_stream *stream)
 {
+	if (stream->channel->generation != fork_generation())
+		return;
 	pthread_mutex_lock(&stream->channel->mutex);
 	stream->half_closed = true;
 	put_half_closed(stream);
@@ -300,8 +393,11 @@ void aside_stream_close_send(struct aside_stream *stream)
 enum aside_code aside_stream_receive(struct aside_stream *stream, ProtobufCMessage **ret_item, struct aside_status *ret_status)
 {
 	struct aside_channel *channel = stream->channel;
+	enum aside_code code = may_wait(stream, true, ret_status);
 	struct arrived *arrived;
 
+	if (code != ASIDE_OK)
+		return code;
 	pthread_mutex_lock(&channel->mutex);
 	while (stream->items == NULL && !stream->ended)
 		pthread_cond_wait(&stream->changed, &channel->mutex);
@@ -309,19 +405,28 @@ enum aside_code aside_stream_receive(struct aside_stream *stream, ProtobufCMessa
 	if (arrived != NULL)
 		give_credit(stream);
 	pthread_mutex_unlock(&channel->mutex);
-	*ret_item = NULL;
+	ProtobufCMessage *item = arrived != NULL ? unpack(stream, arrived) : NULL;
+	if (arrived != NULL && item == NULL) {
+		pthread_mutex_lock(&channel->mutex);
+		break_off(stream);
+		pthread_mutex_unlock(&channel->mutex);
+		return fail(ret_status, ASIDE_INTERNAL, "MALFORMED_RESPONSE", "an item cannot be read");
+	}
 	if (arrived == NULL)
-		return outcome(stream, NULL, ret_status);
-	*ret_item = unpack(stream, arrived);
-	return *ret_item != NULL ? ASIDE_OK :
-				   fail(ret_status, ASIDE_INTERNAL, "MALFORMED_RESPONSE", "an item cannot be read");
+		code = outcome(stream, NULL, ret_status);
+	if (code == ASIDE_OK)
+		*ret_item = item;
+	return code;
 }
 
 enum aside_code aside_stream_finish(struct aside_stream *stream, ProtobufCMessage **ret_response,
 		struct aside_status *ret_status)
 {
 	struct aside_channel *channel = stream->channel;
+	enum aside_code code = may_wait(stream, true, ret_status);
 
+	if (code != ASIDE_OK)
+		return code;
 	aside_stream_close_send(stream);
 	pthread_mutex_lock(&channel->mutex);
 	while (!stream->ended)
@@ -341,6 +446,8 @@ static void cancel(struct aside_stream *stream)
 
 void aside_stream_cancel(struct aside_stream *stream)
 {
+	if (stream->channel->generation != fork_generation())
+		return;
 	pthread_mutex_lock(&stream->channel->mutex);
 	cancel(stream);
 	pthread_mutex_unlock(&stream->channel->mutex);
@@ -350,19 +457,21 @@ void aside_stream_close(struct aside_stream *stream)
 {
 	struct arrived *arrived;
 
-	if (stream == NULL)
+	if (stream == NULL || stream->channel->generation != fork_generation())
 		return;
 	struct aside_channel *channel = stream->channel;
 	pthread_mutex_lock(&channel->mutex);
 	cancel(stream);
-	while (stream->has_events && (!stream->told_end || stream->running || stream->due))
+	if (stream->has_events && channel_in_callback(channel))
+		stream->abandoned = true;
+	while (stream->has_events && !stream->abandoned && (!stream->told_end || stream->running || stream->due))
 		pthread_cond_wait(&stream->changed, &channel->mutex);
 	while ((arrived = take_item(stream)) != NULL) {
 		received_release(arrived->received);
 		free(arrived);
 	}
+	bool last = !stream->abandoned || (stream->told_end && !stream->running && !stream->due);
 	pthread_mutex_unlock(&channel->mutex);
-	pthread_cond_destroy(&stream->changed);
-	pending_free(stream->call);
-	free(stream);
+	if (last)
+		stream_free(stream);
 }

@@ -23,24 +23,29 @@ struct aside_stream {
 	bool has_events;
 	pthread_cond_t changed;
 	/* Sending. */
-	bool greeted; /* the server's HELLO has said with how much credit streams begin */
-	uint32_t credit_items;
-	int64_t credit_bytes;
+	int64_t credit_items, credit_bytes;
+	bool begun; /* an item was sent, or has come: the call cannot be made again */
 	bool half_closed, told_half_closed, wants_credit;
 	/* Receiving. */
 	struct arrived *items, **items_tail;
-	uint32_t taken_items; /* since credit was last given */
+	int64_t given_items, given_bytes; /* credit the server has left */
+	uint32_t taken_items;             /* since credit was last given */
 	uint64_t taken_bytes;
 	bool ended, told_end;
 	/* Callbacks. */
 	bool due, running;
+	bool abandoned; /* closed in a callback: freed after it */
 	struct aside_stream *next_due;
 };
 
 void stream_on_item(struct aside_stream *stream, struct received *received, struct bytes payload);
 void stream_on_credit(struct aside_stream *stream, const struct frame *frame);
-/* The call has a server, or the server has said HELLO. */
+/* The call has a server; the server has said HELLO, and with it how much credit streams begin. */
 void stream_on_placed(struct aside_stream *stream);
+void stream_on_greeted(struct aside_stream *stream);
+
+/* Whether its call may be made again elsewhere, unseen. */
+bool stream_may_repeat(const struct aside_stream *stream);
 void stream_on_end(struct aside_stream *stream);
 
 /* Runs the callbacks of `streams`, a list.  The channel's thread, without the mutex. */

@@ -50,6 +50,7 @@ struct aside_call_options {
 	uint32_t timeout_ms; /* 0: the channel's, or else the method's own.  There is no endless call. */
 	const struct aside_metadata *metadata; /* at most 8 KiB in all */
 	size_t n_metadata;
+	int64_t deadline_us; /* of the call this one serves, on CLOCK_MONOTONIC: no later than that.  0: none */
 	bool wait_for_ready;     /* wait for a connection until the deadline, not only connect_timeout_ms */
 	uint32_t hedge_after_ms; /* of a method without side effects: asks a second server, too, if the first has not
 	                          * answered by then; the first answer counts, the other call is cancelled.  0: no */

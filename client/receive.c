@@ -1,0 +1,213 @@
+/* What comes from a server: on nng's threads, several at once; what it changes is under the channel's mutex. */
+#include "aside/rpc/v1/envelope.pb-c.h"
+#include "balance.h"
+#include "channel.h"
+#include "wire/status.h"
+#include "wire/validate.h"
+
+/* ── frames (mutex held) ─────────────────────────────────────────────────────────────────────────── */
+
+/* What the reply's failure calls for; *ret_retry_after_us is the server's own wait. */
+static enum retry_cause read_failure(const struct frame *frame, uint64_t *ret_retry_after_us)
+{
+	struct pending reply = { .code = frame->code, .status = frame->status };
+	struct aside_status status;
+	ProtobufCMessage *none;
+
+	*ret_retry_after_us = 0;
+	if (frame->code != ASIDE_UNAVAILABLE && frame->code != ASIDE_RESOURCE_EXHAUSTED)
+		return RETRY_NEVER;
+	pending_outcome(&reply, &status, &none);
+	*ret_retry_after_us = status.retry_after_us;
+	return retry_cause(&status);
+}
+
+static void handle_reply(struct aside_channel *channel, struct attempt *attempt, struct received *received,
+		const struct frame *frame)
+{
+	struct pending *call = attempt->call;
+	struct endpoint *endpoint = attempt->endpoint;
+	uint64_t retry_after_us;
+	enum retry_cause cause = read_failure(frame, &retry_after_us);
+
+	received_release(call->received);
+	call->received = received_retain(received);
+	call->code = frame->code;
+	call->payload = frame->payload;
+	call->status = frame->status;
+	if (cause == RETRY_UNKNOWN) {
+		balance_failed(endpoint, channel_now_us());
+	} else {
+		balance_succeeded(endpoint);
+		budget_success(&channel->budget);
+	}
+	if (cause != RETRY_NEVER) {
+		channel_fail_attempt(channel, attempt, cause, retry_after_us);
+		return;
+	}
+	channel_drop_attempt(channel, attempt, false);
+	channel_end(channel, call, NULL);
+}
+
+/* An attempt at a server that goes away: elsewhere, as far as that is safe. */
+static void move_away(struct aside_channel *channel, struct attempt *attempt, bool executed)
+{
+	channel_fail_attempt(channel, attempt, executed ? RETRY_UNKNOWN : RETRY_UNSENT, 0);
+}
+
+/* Those that come back to the endpoint have later ids. */
+static void move_all_away(struct aside_channel *channel, struct endpoint *endpoint)
+{
+	uint64_t last_id = channel->next_id;
+
+	for (struct attempt *attempt; (attempt = TAILQ_FIRST(&endpoint->attempts)) != NULL && attempt->entry.id <= last_id;)
+		move_away(channel, attempt, attempt->state == ATTEMPT_SENT);
+}
+
+/* Those after the last one it accepted were certainly not executed. */
+static void handle_goaway(struct aside_channel *channel, struct endpoint *endpoint, const struct frame *frame)
+{
+	endpoint->state = ENDPOINT_LEAVING;
+	for (struct attempt *attempt = TAILQ_FIRST(&endpoint->attempts), *next; attempt != NULL; attempt = next) {
+		next = TAILQ_NEXT(attempt, member);
+		if (attempt->state == ATTEMPT_QUEUED || attempt->entry.id > frame->last_call_id)
+			move_away(channel, attempt, false);
+	}
+	pthread_cond_broadcast(&channel->changed);
+}
+
+static void handle_hello(struct endpoint *endpoint, const struct frame *frame)
+{
+	Aside__Rpc__V1__Hello *hello = NULL;
+	struct attempt *attempt;
+
+	if (validate(&aside__rpc__v1__hello__descriptor, frame->payload, NULL) == ASIDE_OK)
+		hello = aside__rpc__v1__hello__unpack(NULL, frame->payload.size, frame->payload.data);
+	if (hello == NULL)
+		return;
+	if (hello->limits != NULL) {
+		endpoint->stream_items = hello->limits->stream_items;
+		endpoint->stream_bytes = hello->limits->stream_bytes;
+	}
+	aside__rpc__v1__hello__free_unpacked(hello, NULL);
+	TAILQ_FOREACH(attempt, &endpoint->attempts, member)
+		if (attempt->call->stream != NULL)
+			stream_on_greeted(attempt->call->stream);
+}
+
+static void handle_call_frame(struct aside_channel *channel, struct endpoint *endpoint, struct received *received,
+		const struct frame *frame)
+{
+	struct attempt *attempt = (struct attempt *)table_find(&channel->attempts, frame->call_id);
+	struct aside_stream *stream;
+
+	if (attempt == NULL || attempt->endpoint != endpoint)
+		return; /* of a call that has ended here */
+	stream = attempt->call->stream;
+	if (frame->kind == FRAME_REPLY)
+		handle_reply(channel, attempt, received, frame);
+	else if (frame->kind == FRAME_ITEM && stream != NULL)
+		stream_on_item(stream, received, frame->payload);
+	else if (frame->kind == FRAME_CREDIT && stream != NULL)
+		stream_on_credit(stream, frame);
+}
+
+static void handle_frames(struct aside_channel *channel, struct endpoint *endpoint, struct received *received)
+{
+	struct envelope_reader reader;
+	enum aside_code code;
+	struct frame frame;
+	bool more;
+
+	(void)envelope_read(&reader, received_body(received));
+	while ((code = envelope_next(&reader, &frame, &more, NULL)) == ASIDE_OK && more) {
+		if (frame.kind == FRAME_GOAWAY)
+			handle_goaway(channel, endpoint, &frame);
+		else if (frame.kind == FRAME_HELLO)
+			handle_hello(endpoint, &frame);
+		else
+			handle_call_frame(channel, endpoint, received, &frame);
+	}
+	if (code != ASIDE_OK)
+		link_reset(endpoint->link); /* what followed is lost */
+	received_release(received);
+}
+
+/* ── what a link tells ───────────────────────────────────────────────────────────────────────────── */
+
+static void on_up(void *user)
+{
+	struct endpoint *endpoint = user;
+	struct aside_channel *channel = endpoint->channel;
+
+	pthread_mutex_lock(&channel->mutex);
+	endpoint_begin(endpoint);
+	channel_place_waiting(channel);
+	pthread_cond_broadcast(&channel->changed);
+	pthread_mutex_unlock(&channel->mutex);
+}
+
+static void on_down(void *user)
+{
+	struct endpoint *endpoint = user;
+	struct aside_channel *channel = endpoint->channel;
+
+	pthread_mutex_lock(&channel->mutex);
+	endpoint_end(endpoint);
+	if (!channel->closing) {
+		balance_failed(endpoint, channel_now_us());
+		move_all_away(channel, endpoint);
+	}
+	pthread_cond_broadcast(&channel->changed);
+	pthread_mutex_unlock(&channel->mutex);
+}
+
+/* The server knows nothing of this session: a new one. */
+static void begin_again(struct aside_channel *channel, struct endpoint *endpoint)
+{
+	endpoint_begin(endpoint);
+	move_all_away(channel, endpoint);
+}
+
+/* A message of the session, in its turn. */
+static void take(struct aside_channel *channel, struct endpoint *endpoint, uint64_t sequence, struct received *received)
+{
+	if (sequence == 0) {
+		received_release(received);
+		begin_again(channel, endpoint);
+		return;
+	}
+	while ((received = endpoint_next(endpoint, sequence, received)) != NULL) {
+		handle_frames(channel, endpoint, received);
+		received = NULL;
+	}
+}
+
+static void on_replied(void *user, void *handle, struct bytes body)
+{
+	struct endpoint *endpoint = user;
+	struct aside_channel *channel = endpoint->channel;
+	struct envelope_reader reader;
+	struct envelope_head head = envelope_read(&reader, body);
+	struct received *received = handle != NULL ? received_new(handle, body) : NULL;
+	int64_t now = channel_now_us();
+
+	pthread_mutex_lock(&channel->mutex);
+	endpoint->outstanding--;
+	endpoint->waiting_since_us = now;
+	if (received == NULL && handle != NULL) {
+		link_release(handle);
+		link_reset(endpoint->link); /* without memory: the sequence has a hole */
+	} else if (received != NULL && (channel->closing || head.session != endpoint->session)) {
+		received_release(received); /* of an earlier connection */
+	} else if (received != NULL) {
+		take(channel, endpoint, head.sequence, received);
+	}
+	endpoint_flush(endpoint, now);
+	pthread_mutex_unlock(&channel->mutex);
+}
+
+struct link_events receive_events(struct endpoint *endpoint)
+{
+	return (struct link_events){ on_up, on_down, on_replied, endpoint };
+}
