@@ -19,11 +19,9 @@
  * error of class 23, and the batch is sent again.  Ascending, so that two servers never wait for each other. */
 static const char lock_pages[] = "SELECT page_id FROM page WHERE page_id = ANY($1) ORDER BY page_id FOR UPDATE";
 
-/* A lane's plans are made once, perhaps on empty tables: they are to be right for large ones, and that is an index for
- * every row looked up, whatever the statistics say. */
-static const char plan_settings[] =
+const char connection_plan_settings[] =
 		"SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off;"
-		" SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
+		" SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off";
 
 static enum aside_code broken(const struct connection *connection, const char *what, struct aside_status *err)
 {
@@ -121,7 +119,7 @@ enum aside_code connection_open(struct connection *connection, bool check, struc
 	PQsetNoticeReceiver(connection->pg, note, NULL);
 	if (PQstatus(connection->pg) != CONNECTION_OK)
 		code = broken(connection, "cannot connect to the database", err);
-	else if (!command(connection, "SET synchronous_commit = on") || !command(connection, plan_settings) ||
+	else if (!command(connection, "SET synchronous_commit = on") || !command(connection, connection_plan_settings) ||
 			(connection->kind == LANE_READ && !command(connection, "SET default_transaction_read_only = on")))
 		code = broken(connection, "cannot set up the session", err);
 	else

@@ -7,6 +7,10 @@
 #include "op.h"
 #include "statement.h"
 
+/* A lane's plans are made once, perhaps on empty tables: they are to be right for large ones, and that is an index for
+ * every row looked up, whatever the statistics say.  tests/store/test_schema.c holds every statement to it. */
+extern const char connection_plan_settings[];
+
 struct connection {
 	PGconn *pg;
 	enum lane_kind kind;

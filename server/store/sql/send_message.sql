@@ -65,6 +65,8 @@ WITH judged AS MATERIALIZED (
 ), used AS (
 	UPDATE attachment a SET user_id = i.user_id, seq = i.seq FROM item i
 	WHERE a.page_id = i.page_id AND a.attachment_id = i.attachment_id
+		-- By index, should a plan made on an empty table begin with this one.
+		AND a.page_id = ANY (ARRAY(SELECT page_id FROM item)) AND a.attachment_id = ANY (ARRAY(SELECT attachment_id FROM item))
 ), attached AS (
 	INSERT INTO message_attachment (page_id, user_id, seq, position, kind, attachment_id, link_url)
 	SELECT i.page_id, i.user_id, i.seq, i.position, coalesce(a.kind, 3), i.attachment_id, i.link_url
