@@ -10,17 +10,19 @@
 
 #define PAGE 7
 
-static pid_t postmaster_pid(const struct fixture *fixture)
+/* kill -9; false where it is dead already: its backends live on for a moment. */
+static bool kill_postmaster(const struct fixture *fixture)
 {
 	char path[128];
 	int pid = 0;
 
 	(void)snprintf(path, sizeof path, "%s/postgres/postmaster.pid", fixture->folder);
 	FILE *file = fopen(path, "re");
-	assert_non_null(file);
-	assert_int_equal(fscanf(file, "%d", &pid), 1);
+	if (file == NULL)
+		return false;
+	int n = fscanf(file, "%d", &pid);
 	fclose(file);
-	return pid;
+	return n == 1 && pid > 1 && kill(pid, SIGKILL) == 0;
 }
 
 /* ── the tests ───────────────────────────────────────────────────────────────────────────────────── */
@@ -111,15 +113,17 @@ static void a_killed_postgres_costs_nothing(void **state)
 	struct fixture *fixture = *state;
 	struct arena arena;
 	struct op **ops = calloc(N, sizeof *ops);
+	unsigned killed = 0;
 
 	arena_init(&arena, 16 << 20);
 	for (uint32_t i = 0; i < N; i++)
 		submit(fixture, ops[i] = send_message(&arena, PAGE, 450, key_of(&arena, 30000 + i)));
 	for (size_t left = N - 300; left > 300; left -= 1200) {
 		wait_until_left(left);
-		assert_int_equal(kill(postmaster_pid(fixture), SIGKILL), 0);
+		killed += kill_postmaster(fixture);
 	}
 	wait_until_left(0);
+	assert_true(killed > 0);
 	for (size_t i = 0; i < N; i++) {
 		assert_int_equal(ops[i]->outcome, OP_DONE);
 		assert_int_equal(op_row_int(ops[i], 0, 1), i + 1);
