@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "echo.pb-c.h"
-#include "echo.rpc.h"
+#include "echo_service.h"
 #include "log.h"
 #include "rpc/builtin.h"
 #include "rpc/server.h"
@@ -14,21 +13,6 @@
 #define URL_BYTES 256
 #define DRAIN_US 10000000
 
-static enum aside_code echo(struct call *call, const void *request, struct aside_status *err)
-{
-	const Echo__V1__EchoRequest *in = request;
-	Echo__V1__EchoResponse *out = call_response(call);
-
-	if (out == NULL)
-		return call_full(err);
-	out->payload = in->payload;
-	return ASIDE_OK;
-}
-
-static const struct handler methods[] = {
-	{ "Echo", echo, NULL },
-};
-static const struct handlers echo_handlers = { &echo_v1_echo_service, methods, sizeof methods / sizeof *methods };
 static const struct handlers *const all[] = { &echo_handlers, &health_handlers, &reflection_handlers, NULL };
 
 static enum aside_code serve(char **urls, struct auth **ret_auth, struct server **ret, struct aside_status *err)

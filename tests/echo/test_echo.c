@@ -43,6 +43,59 @@ static void what_goes_in_comes_out(void **state)
 	}
 }
 
+/* More items than a stream begins with credit for. */
+static void a_stream_repeats_as_often_as_asked(void **state)
+{
+	Echo__V1__RepeatRequest request = ECHO__V1__REPEAT_REQUEST__INIT;
+	Echo__V1__EchoResponse *item = NULL;
+	struct aside_channel *channel = NULL;
+	struct aside_stream *stream = NULL;
+	struct aside_status status = { 0 };
+	unsigned n = 0;
+
+	(void)state;
+	request.payload = (ProtobufCBinaryData){ 5, (uint8_t *)(uintptr_t)"again" };
+	request.count = 10000;
+	assert_int_equal(aside_channel_open(tcp, NULL, &channel, &status), ASIDE_OK);
+	assert_int_equal(echo_v1_echo_service_repeat_open(channel, &request, NULL, &stream, &status), ASIDE_OK);
+	while (echo_v1_echo_service_repeat_receive(stream, &item, &status) == ASIDE_OK && item != NULL) {
+		assert_int_equal(item->payload.len, 5);
+		assert_memory_equal(item->payload.data, "again", 5);
+		aside_free(item);
+		n++;
+	}
+	assert_int_equal(status.code, ASIDE_OK);
+	assert_int_equal(n, request.count);
+	aside_stream_close(stream);
+	aside_channel_close(channel);
+}
+
+/* Each answer is waited for, so that nothing but the order can bring it back. */
+static void a_conversation_answers_each_item(void **state)
+{
+	struct aside_channel *channel = NULL;
+	struct aside_stream *stream = NULL;
+	struct aside_status status = { 0 };
+	Echo__V1__EchoResponse *item = NULL;
+
+	(void)state;
+	assert_int_equal(aside_channel_open(ipc, NULL, &channel, &status), ASIDE_OK);
+	assert_int_equal(echo_v1_echo_service_converse_open(channel, NULL, &stream, &status), ASIDE_OK);
+	for (uint8_t i = 0; i < 100; i++) {
+		Echo__V1__EchoRequest said = ECHO__V1__ECHO_REQUEST__INIT;
+		said.payload = (ProtobufCBinaryData){ 1, &i };
+		assert_int_equal(echo_v1_echo_service_converse_send(stream, &said, &status), ASIDE_OK);
+		assert_int_equal(echo_v1_echo_service_converse_receive(stream, &item, &status), ASIDE_OK);
+		assert_int_equal(item->payload.data[0], i);
+		aside_free(item);
+	}
+	aside_stream_close_send(stream);
+	assert_int_equal(echo_v1_echo_service_converse_receive(stream, &item, &status), ASIDE_OK);
+	assert_null(item);
+	aside_stream_close(stream);
+	aside_channel_close(channel);
+}
+
 static int start(void **state)
 {
 	char address[64], line[512] = "";
@@ -84,6 +137,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_goes_in_comes_out),
+		cmocka_unit_test(a_stream_repeats_as_often_as_asked),
+		cmocka_unit_test(a_conversation_answers_each_item),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);
