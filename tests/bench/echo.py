@@ -9,7 +9,8 @@ CASES |= {f'echo_{transport}_{case}': (unit, target) for transport in ('tcp', 'i
     ('1_p50', 'µs', 1), ('16', 'calls/s', 2), ('128', 'calls/s', 7), ('1000', 'calls/s', 15))}
 CASES |= {'echo_p99_128': ('µs', 1), 'echo_ipc_p99_128': ('µs', 1), 'echo_cpu': ('µs/call', 1 / 3),
           'start_rss': ('KiB', 1 / 3), 'load_rss': ('KiB', 1 / 3), 'libs': ('libraries', 1 / 5), 'libs_size': ('KiB', 1 / 5),
-          'idle_rss': ('KiB', 1 / 3)}
+          'idle_rss': ('KiB', 1 / 3), 'idle_streams_rss': ('KiB', 1 / 3),
+          'stream_1': ('items/s', 3), 'stream_64': ('items/s', 3)}
 
 OURS = BUILD / 'tests/bench'
 PEER = BUILD / 'tests/bench/peer'
@@ -42,7 +43,21 @@ class Pair:
 
     def run_peer(self, server_form, form, n, channels):
         server = self.peers[server_form]
-        return self.run(server, PEER / 'grpc_load', server.address, SECONDS, form, n, channels)
+        return self.run(server, PEER / 'echo_load', server.address, SECONDS, form, n, channels)
+
+    def stream_ours(self, form, n):
+        return self.run(self.ours, OURS / 'stream_load', self.ours.address, SECONDS, form, n)
+
+    def stream_peer(self, server_form, form, n, channels):
+        server = self.peers[server_form]
+        return self.run(server, PEER / 'stream_load', server.address, SECONDS, form, n, channels)
+
+    def best_stream(self, what, n):
+        ours = best(f'{what}: ours', [(form, n) for form in ('callbacks', 'threads')], self.stream_ours, 'rate')
+        peer = best(f'{what}: gRPC', [(server, form, n, channels) for server in self.peers
+                                      for form in ('queues', 'callbacks', 'threads')
+                                      for channels in (1, 4) if channels <= n], self.stream_peer, 'rate')
+        return (lambda: self.stream_ours(*ours)), (lambda: self.stream_peer(*peer))
 
     def best(self, what, n, key):
         """Both sides' runs, each in its best form."""
@@ -83,6 +98,13 @@ def echo_cpu(pair, peer_form, rate):
     figure('echo_cpu', [run['cpu'] / calls * 1e6 for run in ours], [run['cpu'] / calls * 1e6 for run in peer])
 
 
+def stream(folder):
+    with Pair('tcp', folder) as pair:
+        for n in (1, 64):
+            ours, peer = in_turn(*pair.best_stream(f'stream_{n}', n))
+            figure(f'stream_{n}', values(ours, 'rate'), values(peer, 'rate'))
+
+
 def libraries(program):
     """The shared libraries a program pulls in, and their sizes."""
     out = subprocess.run(['ldd', program], stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -90,8 +112,8 @@ def libraries(program):
 
 
 def idle(folder):
-    """Memory: at start, after load, with ten thousand connections."""
-    ours, peer = libraries(OURS / 'echo_load'), libraries(PEER / 'grpc_load')
+    """Memory: at start, after load, with ten thousand connections, with ten thousand streams of one."""
+    ours, peer = libraries(OURS / 'echo_load'), libraries(PEER / 'echo_load')
     figure('libs', [len(ours)], [len(peer)])
     figure('libs_size', [sum(ours) / 1024], [sum(peer) / 1024])
     with Pair('tcp', folder) as pair:
@@ -103,6 +125,8 @@ def idle(folder):
         figure('load_rss', [pair.ours.rss_kib()], [min(server.rss_kib() for server in pair.peers.values())])
     with Pair('tcp', folder) as pair:
         hold('idle_rss', pair, ('connections', 10000))
+    with Pair('tcp', folder) as pair:
+        hold('idle_streams_rss', pair, ('streams', 10000))
 
 
 def hold(name, pair, what):
@@ -118,4 +142,4 @@ def hold(name, pair, what):
     figure(name, [ours], [min(rss.values())])
 
 
-GROUPS = {'echo': echo, 'idle': idle}
+GROUPS = {'echo': echo, 'stream': stream, 'idle': idle}

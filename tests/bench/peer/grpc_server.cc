@@ -4,6 +4,7 @@
 //     grpc_server callback|queue ADDRESS      prints "ready ADDRESS", serves until TERM
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <memory>
@@ -15,8 +16,64 @@
 
 using peer::v1::EchoMessage;
 using peer::v1::EchoService;
+using peer::v1::RepeatRequest;
 
 namespace {
+
+// What Repeat has still to send.
+struct Repetition {
+	EchoMessage item;
+	uint64_t left;
+	bool stay_open;
+
+	explicit Repetition(const RepeatRequest &request) : left(request.count()), stay_open(request.stay_open())
+	{
+		item.set_payload(request.payload());
+	}
+};
+
+// ── callbacks ──────────────────────────────────────────────────────────────────────────────────────
+
+class Writer final : public grpc::ServerWriteReactor<EchoMessage> {
+public:
+	explicit Writer(const RepeatRequest &request) : repetition_(request) { Next(); }
+
+	void OnWriteDone(bool ok) override
+	{
+		if (ok)
+			Next();
+		else
+			End(grpc::Status::CANCELLED);
+	}
+
+	void OnCancel() override
+	{
+		if (repetition_.left == 0) // or a write is under way, and fails
+			End(grpc::Status::CANCELLED);
+	}
+
+	void OnDone() override { delete this; }
+
+private:
+	void Next()
+	{
+		if (repetition_.left > 0) {
+			repetition_.left--;
+			StartWrite(&repetition_.item);
+		} else if (!repetition_.stay_open) {
+			End(grpc::Status::OK);
+		}
+	}
+
+	void End(const grpc::Status &status)
+	{
+		if (!ended_.exchange(true))
+			Finish(status);
+	}
+
+	Repetition repetition_;
+	std::atomic<bool> ended_{ false };
+};
 
 class CallbackEcho final : public EchoService::CallbackService {
 	grpc::ServerUnaryReactor *Echo(grpc::CallbackServerContext *context, const EchoMessage *request,
@@ -27,17 +84,30 @@ class CallbackEcho final : public EchoService::CallbackService {
 		reactor->Finish(grpc::Status::OK);
 		return reactor;
 	}
+
+	grpc::ServerWriteReactor<EchoMessage> *Repeat(grpc::CallbackServerContext *, const RepeatRequest *request) override
+	{
+		return new Writer(*request);
+	}
 };
 
-// One call on a completion queue: waits to be requested, answers, waits again.
-class QueueCall {
+// ── completion queues ──────────────────────────────────────────────────────────────────────────────
+
+class Tag {
 public:
-	QueueCall(EchoService::AsyncService *service, grpc::ServerCompletionQueue *queue) : service_(service), queue_(queue)
+	virtual ~Tag() = default;
+	virtual void Proceed(bool ok) = 0;
+};
+
+// An Echo: waits to be requested, answers, waits again.
+class QueueEcho final : public Tag {
+public:
+	QueueEcho(EchoService::AsyncService *service, grpc::ServerCompletionQueue *queue) : service_(service), queue_(queue)
 	{
 		Request();
 	}
 
-	void Proceed(bool ok)
+	void Proceed(bool ok) override
 	{
 		if (answered_ || !ok) {
 			if (ok)
@@ -67,18 +137,57 @@ private:
 	bool answered_ = false;
 };
 
-constexpr int kCallsPerQueue = 2000; // fewer registered calls are a slow path (grpc issue 9021)
+// A Repeat: waits to be requested, has another wait in its place, and writes.
+class QueueRepeat final : public Tag {
+public:
+	QueueRepeat(EchoService::AsyncService *service, grpc::ServerCompletionQueue *queue)
+		: service_(service), queue_(queue), writer_(&context_)
+	{
+		service->RequestRepeat(&context_, &request_, &writer_, queue, queue, this);
+	}
+
+	void Proceed(bool ok) override
+	{
+		if (!ok || ended_)
+			return delete this;
+		if (!repetition_) {
+			new QueueRepeat(service_, queue_);
+			repetition_ = std::make_unique<Repetition>(request_);
+		}
+		if (repetition_->left > 0) {
+			repetition_->left--;
+			writer_.Write(repetition_->item, this);
+		} else if (!repetition_->stay_open) {
+			ended_ = true;
+			writer_.Finish(grpc::Status::OK, this);
+		}
+	}
+
+private:
+	EchoService::AsyncService *service_;
+	grpc::ServerCompletionQueue *queue_;
+	grpc::ServerContext context_;
+	grpc::ServerAsyncWriter<EchoMessage> writer_;
+	RepeatRequest request_;
+	std::unique_ptr<Repetition> repetition_;
+	bool ended_ = false;
+};
+
+constexpr int kEchoesPerQueue = 2000; // fewer registered calls are a slow path (grpc issue 9021)
+constexpr int kRepeatsPerQueue = 100;
 
 void Serve(EchoService::AsyncService *service, grpc::ServerCompletionQueue *queue)
 {
-	std::vector<std::unique_ptr<QueueCall>> calls;
+	std::vector<std::unique_ptr<QueueEcho>> echoes;
 	void *tag;
 	bool ok;
 
-	for (int i = 0; i < kCallsPerQueue; i++)
-		calls.push_back(std::make_unique<QueueCall>(service, queue));
+	for (int i = 0; i < kEchoesPerQueue; i++)
+		echoes.push_back(std::make_unique<QueueEcho>(service, queue));
+	for (int i = 0; i < kRepeatsPerQueue; i++)
+		new QueueRepeat(service, queue);
 	while (queue->Next(&tag, &ok))
-		static_cast<QueueCall *>(tag)->Proceed(ok);
+		static_cast<Tag *>(tag)->Proceed(ok);
 }
 
 } // namespace

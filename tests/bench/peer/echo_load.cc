@@ -1,9 +1,9 @@
 // Echo calls of gRPC C++, in each form its clients know.
 //
-//     grpc_load ADDRESS SECONDS queues N CHANNELS        keeps N under way on completion queues
-//     grpc_load ADDRESS SECONDS callbacks N CHANNELS     the same by callbacks
-//     grpc_load ADDRESS SECONDS threads N CHANNELS       N threads, a blocking call each
-//     grpc_load ADDRESS SECONDS rate N CHANNELS          starts N a second on a completion queue
+//     echo_load ADDRESS SECONDS queues N CHANNELS        keeps N under way on completion queues
+//     echo_load ADDRESS SECONDS callbacks N CHANNELS     the same by callbacks
+//     echo_load ADDRESS SECONDS threads N CHANNELS       N threads, a blocking call each
+//     echo_load ADDRESS SECONDS rate N CHANNELS          starts N a second on a completion queue
 //
 // A queue and a thread a channel, at most two: more threads than processors make it slower.
 #include <condition_variable>
