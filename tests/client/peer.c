@@ -1,0 +1,227 @@
+/* See peer.h. */
+#include "../unit/test.h"
+
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/rep.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "aside/rpc/v1/envelope.pb-c.h"
+#include "peer.h"
+#include "wire/status.h"
+
+#define TIMEOUT_S 20
+#define KEPT 2 /* requests; it gives the others back, as a server does */
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t arrived = PTHREAD_COND_INITIALIZER;
+
+/* ── messages ────────────────────────────────────────────────────────────────────────────────────── */
+
+static void wait_for_next(struct peer *peer)
+{
+	if (nng_ctx_open(&peer->ctx, peer->socket) == 0)
+		nng_ctx_recv(peer->ctx, peer->aio);
+}
+
+/* On nng's thread. */
+static void on_message(void *arg)
+{
+	struct peer *peer = arg;
+
+	if (nng_aio_result(peer->aio) != 0)
+		return;
+	pthread_mutex_lock(&mutex);
+	bool room = peer->n_arrivals < PEER_MESSAGES_MAX;
+	if (room)
+		peer->arrivals[peer->n_arrivals++] = (struct parcel){ peer->ctx, nng_aio_get_msg(peer->aio) };
+	pthread_cond_broadcast(&arrived);
+	pthread_mutex_unlock(&mutex);
+	if (room)
+		wait_for_next(peer);
+}
+
+static void listen_there(struct peer *peer)
+{
+	assert_int_equal(nng_rep0_open(&peer->socket), 0);
+	assert_int_equal(nng_aio_alloc(&peer->aio, on_message, peer), 0);
+	wait_for_next(peer);
+	assert_int_equal(nng_listen(peer->socket, peer->url, NULL, 0), 0);
+}
+
+void peer_open(struct peer *peer, const char *name)
+{
+	memset(peer, 0, sizeof *peer);
+	(void)snprintf(peer->url, sizeof peer->url, "ipc:///tmp/aside-peer-%d-%s.sock", (int)getpid(), name);
+	listen_there(peer);
+}
+
+static void stop(struct peer *peer)
+{
+	nng_aio_stop(peer->aio);
+	(void)nng_close(peer->socket);
+	nng_aio_free(peer->aio);
+	while (peer->n_arrivals > 0)
+		nng_msg_free(peer->arrivals[--peer->n_arrivals].msg);
+	peer->n_taken = peer->n_answered = 0;
+	peer->reader.rest.size = 0;
+}
+
+void peer_close(struct peer *peer)
+{
+	stop(peer);
+	(void)unlink(peer->url + strlen("ipc://"));
+}
+
+void peer_hang_up(struct peer *peer)
+{
+	stop(peer);
+	listen_there(peer);
+}
+
+static struct timespec in_time(void)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += TIMEOUT_S;
+	return until;
+}
+
+/* The nth message; waits for it. */
+static struct parcel arrival(struct peer *peer, size_t n)
+{
+	struct timespec until = in_time();
+	int rv = 0;
+
+	pthread_mutex_lock(&mutex);
+	while (n >= peer->n_arrivals && rv == 0)
+		rv = pthread_cond_timedwait(&arrived, &mutex, &until);
+	struct parcel found = peer->arrivals[n];
+	pthread_mutex_unlock(&mutex);
+	assert_int_equal(rv, 0); /* it came in time */
+	return found;
+}
+
+struct peer *peers_any(struct peer *peers, size_t n)
+{
+	struct timespec until = in_time();
+	struct peer *found = NULL;
+	int rv = 0;
+
+	pthread_mutex_lock(&mutex);
+	while (found == NULL && rv == 0) {
+		for (size_t i = 0; i < n && found == NULL; i++)
+			if (peers[i].reader.rest.size > 0 || peers[i].n_taken < peers[i].n_arrivals)
+				found = &peers[i];
+		if (found == NULL)
+			rv = pthread_cond_timedwait(&arrived, &mutex, &until);
+	}
+	pthread_mutex_unlock(&mutex);
+	assert_non_null(found);
+	return found;
+}
+
+/* The next message becomes the one that is read. */
+static void take(struct peer *peer)
+{
+	nng_msg *msg = arrival(peer, peer->n_taken++).msg;
+	struct envelope_head head;
+
+	head = envelope_read(&peer->reader, (struct bytes){ nng_msg_body(msg), nng_msg_len(msg) });
+	if (head.sequence == 1) {
+		peer->session = head.session;
+		peer->sequence = 0;
+		peer->greeted = false;
+	}
+	assert_true(head.session == peer->session);
+}
+
+/* ── saying ──────────────────────────────────────────────────────────────────────────────────────── */
+
+static uint8_t *write_hello(uint8_t *out)
+{
+	Aside__Rpc__V1__Hello hello = ASIDE__RPC__V1__HELLO__INIT;
+	Aside__Rpc__V1__Limits limits = ASIDE__RPC__V1__LIMITS__INIT;
+	uint8_t packed[256];
+
+	limits.stream_items = PEER_STREAM_ITEMS;
+	limits.stream_bytes = PEER_STREAM_BYTES;
+	hello.protocol_version = 1;
+	hello.limits = &limits;
+	struct frame frame = { .kind = FRAME_HELLO, .payload = { packed, aside__rpc__v1__hello__pack(&hello, packed) } };
+	return envelope_frame_write(&frame, out);
+}
+
+void peer_say_bytes(struct peer *peer, const uint8_t *body, size_t size)
+{
+	nng_msg *msg;
+	nng_aio *aio;
+
+	nng_ctx ctx = arrival(peer, peer->n_answered++).ctx;
+	assert_int_equal(nng_msg_alloc(&msg, 0), 0);
+	assert_int_equal(nng_msg_append(msg, body, size), 0);
+	assert_int_equal(nng_aio_alloc(&aio, NULL, NULL), 0);
+	nng_aio_set_msg(aio, msg);
+	nng_ctx_send(ctx, aio);
+	nng_aio_wait(aio);
+	assert_int_equal(nng_aio_result(aio), 0);
+	nng_aio_free(aio);
+}
+
+void peer_say(struct peer *peer, const struct frame *frames, size_t n)
+{
+	static uint8_t body[1 << 20];
+	struct envelope_head head;
+	uint8_t *out;
+
+	head = (struct envelope_head){ peer->session, ++peer->sequence };
+	out = envelope_head_write(&head, body);
+	if (!peer->greeted)
+		out = write_hello(out);
+	peer->greeted = true;
+	for (size_t i = 0; i < n; i++) {
+		assert_true(envelope_frame_size(&frames[i]) < (size_t)(body + sizeof body - out));
+		out = envelope_frame_write(&frames[i], out);
+	}
+	peer_say_bytes(peer, body, (size_t)(out - body));
+}
+
+struct frame peer_reply(uint64_t call_id, enum aside_code code, bool not_executed, uint64_t retry_after_us)
+{
+	static uint8_t packed[1024];
+	struct frame frame = { .kind = FRAME_REPLY, .call_id = call_id, .code = (uint32_t)code };
+	struct aside_status status;
+	struct arena arena;
+
+	if (code == ASIDE_OK)
+		return frame;
+	(void)fail(&status, code, "SCRIPTED", "as the test says");
+	status.not_executed = not_executed;
+	status.retry_after_us = retry_after_us;
+	arena_init(&arena, 65536);
+	Aside__Rpc__V1__Status *wire = status_to_proto(&status, &arena);
+	assert_non_null(wire);
+	frame.status = (struct bytes){ packed, aside__rpc__v1__status__pack(wire, packed) };
+	arena_fini(&arena);
+	return frame;
+}
+
+/* ── hearing ─────────────────────────────────────────────────────────────────────────────────────── */
+
+const struct frame *peer_hear(struct peer *peer, enum frame_kind kind)
+{
+	bool more;
+
+	do {
+		assert_int_equal(envelope_next(&peer->reader, &peer->frame, &more, NULL), ASIDE_OK);
+		if (!more && peer->n_taken > peer->n_answered + KEPT)
+			peer_say(peer, NULL, 0);
+		if (!more)
+			take(peer);
+	} while (!more || peer->frame.kind == FRAME_HELLO);
+	assert_int_equal(peer->frame.kind, kind);
+	return &peer->frame;
+}
