@@ -142,6 +142,11 @@ bool connection_lost(const struct connection *connection)
 	return connection->pg == NULL || PQstatus(connection->pg) != CONNECTION_OK;
 }
 
+bool connection_alive(struct connection *connection)
+{
+	return !connection_lost(connection) && PQconsumeInput(connection->pg) == 1 && !connection_lost(connection);
+}
+
 static int64_t monotonic_us(void)
 {
 	struct timespec now;

@@ -32,5 +32,8 @@ void connection_close(struct connection *connection);
 PGresult *connection_result(struct connection *connection);
 bool connection_lost(const struct connection *connection);
 
+/* Looks, without waiting, whether the other end has gone.  Between two batches only. */
+bool connection_alive(struct connection *connection);
+
 /* Sends all that is queued.  false: the connection is lost. */
 bool connection_flush(struct connection *connection);

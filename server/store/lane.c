@@ -1,6 +1,7 @@
 /* See lane.h. */
 #include "lane.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -13,6 +14,7 @@
 #define LOSSES_MAX 3 /* of one batch, before it is split */
 #define RECONNECT_MIN_US 50000
 #define RECONNECT_MAX_US 1000000
+#define LOOK_SECONDS 1 /* how often an idle lane looks after its connection */
 
 static int64_t monotonic_us(void)
 {
@@ -66,13 +68,18 @@ enum aside_code lane_submit(struct lane *lane, struct op *op, struct aside_statu
 	return code;
 }
 
-/* Waits for work and takes up to a batch of it; false: the lane ends. */
+/* Waits for work, for LOOK_SECONDS, and takes up to a batch of it; false: the lane ends. */
 static bool take(struct lane *lane, struct batch *batch)
 {
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += LOOK_SECONDS;
 	pthread_mutex_lock(&lane->mutex);
 	lane->in_flight = 0;
-	while (lane->head == NULL && !lane->stopping)
-		pthread_cond_wait(&lane->wake, &lane->mutex);
+	while (lane->head == NULL && !lane->stopping &&
+			pthread_cond_clockwait(&lane->wake, &lane->mutex, CLOCK_MONOTONIC, &until) != ETIMEDOUT)
+		;
 	for (batch->n = 0; lane->head != NULL && batch->n < LANE_BATCH_MAX; batch->n++) {
 		batch->ops[batch->n] = lane->head;
 		lane->head = lane->head->next;
@@ -81,10 +88,11 @@ static bool take(struct lane *lane, struct batch *batch)
 	if (lane->head == NULL)
 		lane->tail = &lane->head;
 	lane->in_flight = batch->n;
-	lane->batches++;
+	lane->batches += batch->n > 0;
 	lane->operations += batch->n;
+	bool more = batch->n > 0 || !lane->stopping;
 	pthread_mutex_unlock(&lane->mutex);
-	return batch->n > 0;
+	return more;
 }
 
 /* Ends what is past its deadline before it is sent. */
@@ -165,6 +173,22 @@ static size_t reconnect(struct lane *lane, struct batch *batch, size_t first, si
 		pause_us = pause_us * 2 < RECONNECT_MAX_US ? pause_us * 2 : RECONNECT_MAX_US;
 	}
 	return 0;
+}
+
+/* Without work nothing else would notice that the database is away, or back, and health would not tell. */
+static void look_after(struct lane *lane)
+{
+	struct aside_status err;
+	bool was_connected = lane->connected;
+
+	if (connection_alive(&lane->connection))
+		return;
+	set_connected(lane, false);
+	connection_close(&lane->connection);
+	if (connection_open(&lane->connection, false, &err) == ASIDE_OK)
+		set_connected(lane, true);
+	else if (was_connected)
+		log_warning("event=database_lost message=\"%s\"", err.message);
 }
 
 /* ── batches ─────────────────────────────────────────────────────────────────────────────────────── */
@@ -269,7 +293,9 @@ static void *run(void *arg)
 	while (take(lane, lane->batch)) {
 		drop_expired(lane->batch);
 		order_set(&lane->batch->order, lane->batch->ops, lane->batch->n);
-		if (lane->batch->n > 0)
+		if (lane->batch->n == 0)
+			look_after(lane);
+		else
 			execute(lane, lane->batch, 0, lane->batch->n, 0, false);
 	}
 	return NULL;

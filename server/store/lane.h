@@ -5,7 +5,7 @@
  *                  └─────────┘ lost: the same operations again, before anything newer
  *
  * While a batch is under way operations queue; when it is answered everything queued goes next: no timer, no
- * delay when idle.  A write is acknowledged only on a clean Sync. */
+ * delay when idle.  An idle lane looks after its connection once a second.  A write is acknowledged only on a clean Sync. */
 #pragma once
 
 #include <pthread.h>

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "aside/rpc/v1/health.stub.h"
+
 #define SERVERS 2
 
 static void crash_and_restart(unsigned server)
@@ -138,11 +140,42 @@ static void sends_survive_crashes(void **state)
 	assert_counters_right(page);
 }
 
+/* Asks server 1 for its health until it is so; a minute at most. */
+static void wait_for_health(Aside__Rpc__V1__CheckResponse__ServingStatus expected)
+{
+	int64_t deadline = world_now_us() + 60000000;
+	int answer;
+
+	via = aside_harness_channel(harness, 1);
+	do {
+		Aside__Rpc__V1__CheckRequest request = ASIDE__RPC__V1__CHECK_REQUEST__INIT;
+		Aside__Rpc__V1__CheckResponse *health =
+				ASK(Aside__Rpc__V1__CheckResponse, aside_rpc_v1_health_service_check, &request, SERVICE);
+		assert_done(health);
+		answer = (int)health->status;
+		aside_free(health);
+	} while (answer != (int)expected && world_now_us() < deadline);
+	via = NULL;
+	assert_int_equal(answer, expected);
+}
+
+/* The database goes with server 0.  Nobody calls server 1 meanwhile. */
+static void health_tells_of_the_database(void **state)
+{
+	(void)state;
+	wait_for_health(ASIDE__RPC__V1__CHECK_RESPONSE__SERVING_STATUS__SERVING_STATUS_SERVING);
+	aside_harness_crash(harness, 0);
+	wait_for_health(ASIDE__RPC__V1__CHECK_RESPONSE__SERVING_STATUS__SERVING_STATUS_NOT_SERVING);
+	assert_int_equal(aside_harness_restart(harness, 0, &status), ASIDE_OK);
+	wait_for_health(ASIDE__RPC__V1__CHECK_RESPONSE__SERVING_STATUS__SERVING_STATUS_SERVING);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_upload_goes_on_after_a_crash),
 		cmocka_unit_test(sends_survive_crashes),
+		cmocka_unit_test(health_tells_of_the_database),
 	};
 	const struct aside_harness_options options = { .servers = SERVERS, .flags = (const char *[]){ "--log-level", "warning", NULL } };
 
