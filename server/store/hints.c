@@ -188,7 +188,7 @@ static bool take_in(struct hints *hints)
 	while (hints->busy && !PQisBusy(hints->pg)) {
 		PGresult *result = PQgetResult(hints->pg);
 		hints->busy = result != NULL;
-		if (PQresultStatus(result) == PGRES_FATAL_ERROR)
+		if (result != NULL && PQresultStatus(result) == PGRES_FATAL_ERROR)
 			log_warning("event=hints_refused message=\"%.*s\"", (int)strcspn(PQresultErrorMessage(result), "\n"),
 					PQresultErrorMessage(result));
 		PQclear(result);
