@@ -60,12 +60,17 @@ def command(argv):
 
 
 class Server:
-    """A program that prints "ready ..." when it serves, and ends at SIGTERM."""
+    """A program that prints "ready ..." when it serves, perhaps after other lines (`said`), and ends at SIGTERM."""
 
     def __init__(self, *argv):
         self.process = subprocess.Popen(command(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.words = self.process.stdout.readline().split()
-        if self.words[:1] != ['ready']:
+        self.said, self.words = '', []
+        for line in self.process.stdout:
+            self.words = line.split()
+            if self.words[:1] == ['ready']:
+                break
+            self.said += line
+        else:
             sys.exit(f'{argv[0]} did not start')
         self.address = self.words[-1]
 
@@ -98,10 +103,15 @@ def run(*argv):
     return out, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def figures(text):
+    """What a load generator prints, as numbers."""
+    return {key: float(value) for key, value in re.findall(r'(\w+)=([\d.]+)', text)}
+
+
 def load(*argv):
-    """What a load generator prints, as numbers, and "cpu"."""
+    """The same of a run, and "cpu"."""
     out, cpu = run(*argv)
-    got = {key: float(value) for key, value in re.findall(r'(\w+)=([\d.]+)', out)}
+    got = figures(out)
     if got.get('failed'):
         say(f'{got["failed"]:.0f} calls failed')
     return got | {'cpu': cpu}

@@ -5,7 +5,7 @@ import statistics
 import subprocess
 import time
 
-from measure import BUILD, CASES, SECONDS, Server, best, cpu_s, figure, in_turn, load, run, say
+from measure import BUILD, CASES, SECONDS, Server, best, cpu_s, fact, figure, figures, in_turn, load, run, say
 
 CASES |= {'send_spread': ('messages/s', 4), 'send_p50': ('µs', 1.4), 'send_hot': ('messages/s', 10), 'read_newest': ('reads/s', 1.5)}
 # What a message costs, and where; of the peer the server has no part.
@@ -14,6 +14,7 @@ CASES |= {'send_wal': ('bytes', None), 'send_flushes': ('flushes', None), 'send_
 
 HERE = pathlib.Path(__file__).parent
 UNDER_WAY = 256
+WATCHERS = 10000
 STATISTICS_SECONDS = 10.5  # PostgreSQL's connections tell theirs when they have been idle for 10
 
 
@@ -132,4 +133,17 @@ def read(folder):
         bench.compare('read_newest', 'read', 'read.sql')
 
 
-GROUPS = {'send': send, 'hot': hot, 'read': read}
+def watch(folder):
+    """10,000 watchers and 1,000 messages a second: how late a message is, and what a watcher costs the server."""
+    with Messages(folder, 1000, 200, 1) as bench:
+        idle = bench.server.rss_kib()
+        with Server(BUILD / 'tests/bench/watch_load', bench.server.address, bench.token, 1000, 200, WATCHERS, 100, 1000,
+                    SECONDS) as watchers:
+            got = figures(watchers.said)
+            for name, unit in (('rate', 'deliveries/s'), ('p50', 'µs'), ('p99', 'µs')):
+                fact(f'watch_{name}', got[name], unit)
+            fact('watch_rss', bench.server.rss_kib(), 'KiB')
+            fact('watch_rss_each', (bench.server.rss_kib() - idle) / WATCHERS, 'KiB')
+
+
+GROUPS = {'send': send, 'hot': hot, 'read': read, 'watch': watch}
