@@ -101,7 +101,7 @@ static unsigned place(struct order *order, const struct op *op, const struct sta
 void order_set(struct order *order, struct op **ops, size_t n)
 {
 	const struct statement *by_execution[LANE_BATCH_MAX];
-	struct op *sorted[LANE_BATCH_MAX];
+	struct op *sorted[LANE_BATCH_MAX] = { NULL };
 	size_t first[LANE_BATCH_MAX + 1] = { 0 };
 	unsigned n_executions = 0;
 

@@ -217,7 +217,7 @@ enum aside_code aside_harness_start(const struct aside_harness_options *options,
 		struct aside_status *ret_status)
 {
 	struct aside_harness *harness = calloc(1, sizeof *harness);
-	struct aside_status ignored, *err = ret_status != NULL ? ret_status : &ignored;
+	struct aside_status ignored = { 0 }, *err = ret_status != NULL ? ret_status : &ignored;
 	enum aside_code code;
 
 	if (harness == NULL)
@@ -308,7 +308,7 @@ int aside_harness_terminate(struct aside_harness *harness, unsigned server)
 
 enum aside_code aside_harness_restart(struct aside_harness *harness, unsigned server, struct aside_status *ret_status)
 {
-	struct aside_status ignored, *err = ret_status != NULL ? ret_status : &ignored;
+	struct aside_status ignored = { 0 }, *err = ret_status != NULL ? ret_status : &ignored;
 	enum aside_code code;
 
 	if (harness->servers[server].process.pid > 0)

@@ -165,7 +165,7 @@ static void bytes_are_base64_of_either_alphabet(void **state)
 		{ "", "", 0 }, { "AA==", "\0", 1 }, { "AA", "\0", 1 }, { "-_-_", "\xfb\xff\xbf", 3 }, { "+/+/", "\xfb\xff\xbf", 3 },
 		{ "SGVsbG8=", "Hello", 5 }, { "SGVsbG8", "Hello", 5 }, { "AAAAAA==", "\0\0\0\0", 4 },
 	};
-	static const char *const none[] = { "A", "A===", "AA=", "AA= =", " AA=", "AA==\\n", "A A=", "AAAA=", "A=A=", "AA==AA==", "\xc3\xa9" "A==" };
+	static const char *const none[] = { "A", "A===", "AA=", "AA= =", " AA=", "AA==\\n", "A A=", "AAAA=", "A=A=", "AA==AA==", ("\xc3\xa9" "A==") };
 	char text[64];
 	(void)state;
 
