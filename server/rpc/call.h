@@ -9,7 +9,7 @@
  *
  * A streaming method has more steps, each as small as those two, each free to name an operation:
  *
- *     item          the client sent one
+ *     item          the client sent one; where both sides stream, only while one may be sent back
  *     half_closed   the client has sent its last
  *     pull          something may be sent: it has just begun, credit has come, or call_wake() was called
  *     gone          the call has ended, however: the last word, where call_wake()'s callers are told
@@ -94,7 +94,8 @@ void *call_alloc(struct call *call, size_t size) MUST_CHECK;
 
 /* ── streams ─────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Whether the peer has given credit for one more item. */
+/* Whether one more item may be sent: the peer has given credit, and its session is not full of what it has not
+ * taken yet.  Where not, `pull` runs once there is room. */
 bool call_writable(const struct call *call);
 
 /* Sends one item, a message of the method's response type or its bytes.  Only while call_writable().  Borrowed. */

@@ -8,6 +8,21 @@
 #include "metrics.h"
 #include "server.h"
 
+/* ── the deadline ────────────────────────────────────────────────────────────────────────────────── */
+
+/* Nobody waits any more for what is too late already. */
+static enum aside_code drop_expired(struct task *task, const struct frame *frame, const struct route *route,
+		struct aside_status *err)
+{
+	(void)frame;
+	(void)route;
+	if (task->call.deadline_us > task->session->now_us)
+		return ASIDE_OK;
+	(void)fail(err, ASIDE_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the deadline passed before the call was begun");
+	err->not_executed = true;
+	return ASIDE_DEADLINE_EXCEEDED;
+}
+
 /* ── authentication and policy ───────────────────────────────────────────────────────────────────── */
 
 static enum aside_code authenticate(struct task *task, const struct frame *frame, const struct route *route,
@@ -100,6 +115,7 @@ static const struct link {
 } chain[] = {
 	{ read_trace, log_call },
 	{ name_method, count },
+	{ drop_expired, NULL },
 	{ authenticate, NULL },
 	{ admit, leave },
 };

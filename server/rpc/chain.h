@@ -1,5 +1,5 @@
-/* What happens around every call, in this order: who calls, whether it is taken, and at its end the count and the
- * line of log. */
+/* What happens around every call, in this order: whether it is still worth it, who calls, whether it is taken, and at
+ * its end the count and the line of log. */
 #pragma once
 
 #include "dispatch.h"

@@ -56,6 +56,8 @@ static enum aside_code add_service(struct dispatcher *dispatcher, const struct h
 		*route = (struct route){ method, find_handler(handlers, method->name), (unsigned)dispatcher->n_routes++ };
 		if (route->handler == NULL)
 			return fail(err, ASIDE_INTERNAL, "NO_HANDLER", "%s has no handler", method->path);
+		if (method->client_streaming != (route->handler->item != NULL))
+			return fail(err, ASIDE_INTERNAL, "WRONG_HANDLER", "%s streams otherwise than its handler", method->path);
 		while (dispatcher->slots[slot] != NULL)
 			slot = (slot + 1) & (SLOTS - 1);
 		dispatcher->slots[slot] = route;

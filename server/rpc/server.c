@@ -32,22 +32,6 @@ struct server {
 	bool ticking;
 };
 
-int64_t clock_monotonic_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-int64_t clock_realtime_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 const struct server_options *server_options(const struct server *server)
 {
 	return &server->options;
@@ -130,13 +114,18 @@ void server_forget(struct session *session)
 		session_release(session);
 }
 
-/* Leaves a signal with every session, or with those of one connection (not 0). */
-static void signal_sessions(struct server *server, uint32_t connection, unsigned signals)
+/* Whom a signal is for. */
+struct addressees {
+	uint32_t connection; /* 0: of any */
+	int64_t due_us;      /* that want SIGNAL_TICK by then */
+};
+
+static void signal_sessions(struct server *server, const struct addressees *to, unsigned signals)
 {
 	pthread_mutex_lock(&server->mutex);
 	for (size_t i = 0; i < CHAINS; i++)
 		for (struct session *session = server->table[i]; session != NULL; session = session->next)
-			if ((connection == 0 || session->connection == connection) &&
+			if ((to->connection == 0 || session->connection == to->connection) && session->due_us <= to->due_us &&
 					session_mail_signal(session, signals))
 				server_visit_later(session);
 	pthread_mutex_unlock(&server->mutex);
@@ -161,22 +150,6 @@ static void visit_soon(struct session *session, size_t message_bytes)
 	workers_leave(workers);
 }
 
-/* Tells a peer that the session it speaks of is not here. */
-static void answer_stranger(struct message *message, uint64_t number)
-{
-	struct frame goaway = { .kind = FRAME_GOAWAY, .reason = { (const uint8_t *)"no such session", 15 } };
-	struct envelope_head head = { number, 0 };
-	uint8_t *body;
-	void *reply = transport_reply_new(9 + envelope_frame_size(&goaway), &body);
-
-	if (reply == NULL) {
-		turn_drop(message->turn);
-		return;
-	}
-	(void)envelope_frame_write(&goaway, envelope_head_write(&head, body));
-	transport_send(message->turn, reply);
-}
-
 static void on_received(void *user, struct message *message)
 {
 	struct server *server = user;
@@ -186,12 +159,13 @@ static void on_received(void *user, struct message *message)
 	struct session *session;
 
 	message->sequence = head.sequence;
+	message->received_us = clock_monotonic_us();
 	if (head.session != 0)
 		session = find_session(server, head.session, message);
 	else
 		session = session_new(server, SESSION_PLAIN, 0, message->connection, 0);
 	if (session == NULL) {
-		answer_stranger(message, head.session);
+		session_refuse(message->turn, head.session, 0, "no such session");
 		message_free(message);
 		return;
 	}
@@ -204,10 +178,18 @@ static void on_received(void *user, struct message *message)
 
 static void on_left(void *user, uint32_t connection)
 {
-	signal_sessions(user, connection, SIGNAL_GONE);
+	signal_sessions(user, &(struct addressees){ connection, INT64_MAX }, SIGNAL_GONE);
 }
 
 /* ── life ────────────────────────────────────────────────────────────────────────────────────────── */
+
+void server_tick(struct server *server)
+{
+	int64_t now_us = clock_monotonic_us();
+
+	admission_tick(server->admission, now_us);
+	signal_sessions(server, &(struct addressees){ 0, now_us }, SIGNAL_TICK);
+}
 
 static void *tick(void *arg)
 {
@@ -220,8 +202,7 @@ static void *tick(void *arg)
 		until.tv_sec += TICK_SECONDS;
 		(void)pthread_cond_timedwait(&server->stop, &server->mutex, &until);
 		pthread_mutex_unlock(&server->mutex);
-		admission_tick(server->admission, clock_monotonic_us());
-		signal_sessions(server, 0, SIGNAL_TICK);
+		server_tick(server);
 		pthread_mutex_lock(&server->mutex);
 	}
 	pthread_mutex_unlock(&server->mutex);
@@ -276,7 +257,7 @@ unsigned server_drain(struct server *server, int64_t deadline_us)
 	server->draining = true;
 	pthread_mutex_unlock(&server->mutex);
 	admission_close(server->admission);
-	signal_sessions(server, 0, SIGNAL_DRAIN);
+	signal_sessions(server, &(struct addressees){ 0, INT64_MAX }, SIGNAL_DRAIN);
 	unsigned left = admission_wait(server->admission, deadline_us);
 	/* What was on its way when the peers were told is told, too. */
 	if (left == 0)
@@ -319,7 +300,7 @@ void server_write_metrics(struct server *server, FILE *out)
 	metrics_write(server->metrics, routes, n, out);
 }
 
-/* Everything that could use a session ends first; then the sessions that are left. */
+/* Nothing comes in any more; then the sessions end, and with them their streams; then whoever has visited them. */
 void server_close(struct server *server)
 {
 	if (server == NULL)
@@ -332,6 +313,7 @@ void server_close(struct server *server)
 		pthread_join(server->ticker, NULL);
 	if (server->transport != NULL)
 		transport_stop(server->transport);
+	signal_sessions(server, &(struct addressees){ 0, INT64_MAX }, SIGNAL_GONE);
 	workers_stop(server->workers);
 	for (size_t i = 0; i < CHAINS; i++)
 		while (server->table[i] != NULL) {

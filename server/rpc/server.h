@@ -13,6 +13,7 @@
 #include "admission.h"
 #include "auth.h"
 #include "call.h"
+#include "clock.h"
 #include "transport.h"
 
 struct dispatcher;
@@ -76,6 +77,5 @@ void server_visit_later(struct session *session);
 /* Takes a dead session out of the table, if it is there. */
 void server_forget(struct session *session);
 
-/* Time on the monotonic clock, and since 1970. */
-int64_t clock_monotonic_us(void);
-int64_t clock_realtime_us(void);
+/* Once a second: heartbeats, deadlines of streams, sessions that keep silent. */
+void server_tick(struct server *server);

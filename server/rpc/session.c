@@ -21,6 +21,9 @@ struct session *session_new(struct server *server, enum session_state state, uin
 	session->number = number;
 	session->connection = connection;
 	session->tasks_tail = &session->tasks;
+	session->stalled_tail = &session->stalled;
+	session->next_deadline_us = INT64_MAX;
+	session->due_us = now_us + SILENCE_US;
 	session->next_in = session->next_out = number != 0;
 	session->last_turn_us = now_us;
 	return session;
@@ -135,16 +138,24 @@ bool session_take_mail(struct session *session, struct mail *ret)
 
 /* ── turns and frames ────────────────────────────────────────────────────────────────────────────── */
 
-void session_kill(struct session *session)
+/* Every turn it has, and then none. */
+static void end_turns(struct session *session, const char *why)
 {
-	session->state = SESSION_DEAD;
-	session->outbox_size = 0;
 	for (; session->n_turns > 0; session->n_turns--) {
-		turn_drop(session->turns[session->first_turn]);
+		struct turn *turn = session->turns[session->first_turn];
 		session->first_turn = (session->first_turn + 1) % TURNS_MAX;
+		if (why != NULL)
+			session_refuse(turn, session->number, session->last_call_id, why);
+		else
+			turn_drop(turn);
 	}
+}
+
+/* Those that will never be in sequence. */
+static void drop_messages(struct session *session)
+{
 	pthread_mutex_lock(&session->mutex);
-	struct message *messages = session->messages; /* which will never be in sequence */
+	struct message *messages = session->messages;
 	session->messages = NULL;
 	session->n_messages = 0;
 	pthread_mutex_unlock(&session->mutex);
@@ -156,11 +167,47 @@ void session_kill(struct session *session)
 	}
 }
 
+void session_kill(struct session *session)
+{
+	session->state = SESSION_DEAD;
+	session->outbox_size = 0;
+	end_turns(session, NULL);
+	drop_messages(session);
+}
+
+void session_break(struct session *session, const char *why)
+{
+	end_turns(session, why);
+	session_kill(session);
+}
+
+void session_refuse(struct turn *turn, uint64_t number, uint64_t last_call_id, const char *why)
+{
+	struct frame goaway = { .kind = FRAME_GOAWAY, .last_call_id = last_call_id,
+		.reason = { (const uint8_t *)why, strlen(why) } };
+	struct envelope_head head = { number, 0 };
+	uint8_t written[ENVELOPE_HEAD_MAX], *body;
+	size_t head_size = (size_t)(envelope_head_write(&head, written) - written);
+	void *reply = transport_reply_new(head_size + envelope_frame_size(&goaway), &body);
+
+	if (reply == NULL) {
+		turn_drop(turn);
+		return;
+	}
+	memcpy(body, written, head_size);
+	(void)envelope_frame_write(&goaway, body + head_size);
+	transport_send(turn, reply);
+}
+
 void session_park(struct session *session, struct turn *turn, int64_t now_us)
 {
-	if (session->state == SESSION_DEAD || session->n_turns == TURNS_MAX) {
-		turn_drop(turn);
-		session_kill(session);
+	if (session->state == SESSION_DEAD) {
+		session_refuse(turn, session->number, session->last_call_id, "the session has ended");
+		return;
+	}
+	if (session->n_turns == TURNS_MAX) {
+		session_refuse(turn, session->number, session->last_call_id, "too many requests outstanding");
+		session_break(session, "too many requests outstanding");
 		return;
 	}
 	unsigned at = (session->first_turn + session->n_turns++) % TURNS_MAX;
@@ -231,6 +278,11 @@ void session_flush(struct session *session)
 	while (session->state == SESSION_OPEN && session->n_turns > 0 &&
 			(session->outbox_size > 0 || session->n_turns > PARKED_MAX))
 		speak(session);
+	if (session->outbox_size > 0 || session->outbox_room <= OUTBOX_KEPT_MAX)
+		return;
+	free(session->outbox);
+	session->outbox = NULL;
+	session->outbox_room = 0;
 }
 
 void session_flush_early(struct session *session)
@@ -245,6 +297,14 @@ bool session_tick(struct session *session, int64_t now_us)
 			now_us - session->parked_at_us[session->first_turn] >= HEARTBEAT_US)
 		speak(session);
 	return session->n_turns > 0 || now_us - session->last_turn_us < SILENCE_US;
+}
+
+void session_set_due(struct session *session)
+{
+	int64_t due_us = session->n_turns > 0 ? session->parked_at_us[session->first_turn] + HEARTBEAT_US :
+						session->last_turn_us + SILENCE_US;
+
+	session->due_us = due_us < session->next_deadline_us ? due_us : session->next_deadline_us;
 }
 
 /* ── calls under way ─────────────────────────────────────────────────────────────────────────────── */
@@ -286,8 +346,7 @@ struct task *session_find_call(const struct session *session, uint64_t call_id)
 
 bool session_add_call(struct session *session, struct task *task)
 {
-	if (session_find_call(session, task->call_id) != NULL ||
-			(session->n_calls >= session->n_chains && !grow(session)))
+	if (session->n_calls >= session->n_chains && !grow(session))
 		return false;
 	task->next_call = *chain_of(session, task->call_id);
 	*chain_of(session, task->call_id) = task;
@@ -303,4 +362,37 @@ void session_remove_call(struct session *session, struct task *task)
 		at = &(*at)->next_call;
 	*at = task->next_call;
 	session->n_calls--;
+}
+
+void session_stall(struct session *session, struct task *task)
+{
+	if (task->stalled)
+		return;
+	task->stalled = true;
+	task->next_stalled = NULL;
+	*session->stalled_tail = task;
+	session->stalled_tail = &task->next_stalled;
+}
+
+void session_unstall(struct session *session, struct task *task)
+{
+	struct task **at = &session->stalled;
+
+	if (!task->stalled)
+		return;
+	while (*at != task)
+		at = &(*at)->next_stalled;
+	*at = task->next_stalled;
+	if (*at == NULL)
+		session->stalled_tail = at;
+	task->stalled = false;
+}
+
+struct task *session_next_stalled(struct session *session)
+{
+	struct task *task = session->outbox_size < OUTBOX_STREAMS_MAX / 2 ? session->stalled : NULL;
+
+	if (task != NULL)
+		session_unstall(session, task);
+	return task;
 }

@@ -27,6 +27,9 @@
 #define HEARTBEAT_US 20000000ll
 #define SILENCE_US 60000000ll
 #define OUTBOX_BYTES_MAX (1u << 20) /* frames beyond this go in the next message */
+/* With more than this to send, streams must wait; replies never do. */
+#define OUTBOX_STREAMS_MAX (1u << 20)
+#define OUTBOX_KEPT_MAX 16384 /* of its memory, while there is nothing to send */
 /* Credit with which the peer's streams begin; given back as items are handled. */
 #define STREAM_ITEMS 64
 #define STREAM_BYTES (256 * 1024)
@@ -44,7 +47,7 @@ enum session_state {
 /* Signals: mail without content. */
 enum {
 	SIGNAL_GONE = 1 << 0,  /* its connection is */
-	SIGNAL_TICK = 1 << 1,  /* a second has passed */
+	SIGNAL_TICK = 1 << 1,  /* due_us has passed */
 	SIGNAL_DRAIN = 1 << 2, /* tell it to go away, end its streams */
 };
 
@@ -67,6 +70,7 @@ struct session {
 	/* The visitor's alone. */
 	enum session_state state;
 	int64_t now_us, realtime_us; /* when this round of the visit began */
+	int64_t received_us;         /* when its message came */
 	uint64_t next_in, next_out; /* sequence numbers */
 	struct principal principal; /* from HELLO or the ipc peer */
 	struct credentials *credentials; /* of HELLO; NULL: none */
@@ -83,6 +87,10 @@ struct session {
 	int64_t last_turn_us;
 	uint8_t *outbox; /* serialized frames */
 	size_t outbox_size, outbox_room;
+	struct task *stalled, **stalled_tail; /* streams that wait for the outbox, first come, first served */
+	int64_t next_deadline_us; /* of its streams; INT64_MAX: none */
+	/* Written by the visitor, read by whoever ticks: when the session wants SIGNAL_TICK. */
+	atomic_llong due_us;
 	struct task **calls; /* under way: chains by call id, a power of two of them */
 	size_t n_chains, n_calls;
 };
@@ -116,7 +124,7 @@ bool session_take_mail(struct session *session, struct mail *ret) MUST_CHECK;
 
 /* ── turns and frames: the visitor ───────────────────────────────────────────────────────────────── */
 
-/* One more turn; a peer that has TURNS_MAX outstanding already broke the rules: the session dies. */
+/* One more turn; a peer that has TURNS_MAX outstanding already broke the rules. */
 void session_park(struct session *session, struct turn *turn, int64_t now_us);
 
 /* Queues a frame; it leaves with session_flush().  Without memory the session dies. */
@@ -131,12 +139,28 @@ void session_flush_early(struct session *session);
 /* Answers turns that have waited for HEARTBEAT_US; false when the peer has been silent for SILENCE_US. */
 bool session_tick(struct session *session, int64_t now_us) MUST_CHECK;
 
+/* At the end of a visit: says when it wants to be ticked. */
+void session_set_due(struct session *session);
+
 /* DEAD: its turns are dropped.  The calls stay in the table, for the caller to cancel. */
 void session_kill(struct session *session);
 
+/* The same for a peer that broke the rules: its turns tell it so. */
+void session_break(struct session *session, const char *why);
+
+/* Answers a request of a session that is not, or no longer, there. */
+void session_refuse(struct turn *turn, uint64_t number, uint64_t last_call_id, const char *why);
+
 /* ── calls under way: the visitor ────────────────────────────────────────────────────────────────── */
 
-/* False without memory, or where the id is taken. */
+/* False without memory.  The id is not taken. */
 bool session_add_call(struct session *session, struct task *task) MUST_CHECK;
 struct task *session_find_call(const struct session *session, uint64_t call_id);
 void session_remove_call(struct session *session, struct task *task);
+
+/* A stream waits until the outbox is half empty; once, however often it is said. */
+void session_stall(struct session *session, struct task *task);
+void session_unstall(struct session *session, struct task *task);
+
+/* The first of them, taken out; NULL: none, or the outbox is too full. */
+struct task *session_next_stalled(struct session *session);

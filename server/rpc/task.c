@@ -47,6 +47,7 @@ static void answer(struct task *task, struct aside_status *status)
 		status_add_fact(status, "request_id", "%s", task->call.request_id);
 	put_reply(task->session, task->call_id, &task->call, status);
 	session_remove_call(task->session, task);
+	session_unstall(task->session, task);
 	task->answered = true;
 	task->took_us = clock_monotonic_us() - task->began_us;
 	chain_after(task, status);
@@ -169,6 +170,20 @@ static enum aside_code handle_item(struct task *task, struct bytes payload, stru
 	return code;
 }
 
+/* Whether something may be sent; where the outbox is in the way, it will say when it no longer is. */
+static bool has_room(struct task *task)
+{
+	if (task->credit_items > 0 && task->credit_bytes > 0 && task->session->outbox_size >= OUTBOX_STREAMS_MAX)
+		session_stall(task->session, task);
+	return call_writable(&task->call);
+}
+
+/* Whether the handler can be given an item: where both sides stream, it may send one back. */
+static bool can_take_item(struct task *task)
+{
+	return !task->call.method->server_streaming || has_room(task);
+}
+
 /* The next thing a stream has to do; false: nothing. */
 static bool next_step(struct task *task, enum aside_code *ret_code, struct aside_status *err)
 {
@@ -176,6 +191,8 @@ static bool next_step(struct task *task, enum aside_code *ret_code, struct aside
 	struct item *item = task->items;
 
 	if (item != NULL) {
+		if (!can_take_item(task))
+			return false;
 		task->items = item->next;
 		if (task->items == NULL)
 			task->items_tail = &task->items;
@@ -188,7 +205,7 @@ static bool next_step(struct task *task, enum aside_code *ret_code, struct aside
 		*ret_code = handler->half_closed != NULL ? handler->half_closed(&task->call, err) : ASIDE_OK;
 		return true;
 	}
-	if (handler->pull == NULL || !task->pull || !call_writable(&task->call))
+	if (handler->pull == NULL || !has_room(task) || !task->pull) /* in this order: it may have stopped for want of room */
 		return false;
 	task->pull = false;
 	*ret_code = handler->pull(&task->call, err);
@@ -252,12 +269,12 @@ void task_item(struct task *task, const struct frame *frame)
 		return;
 	}
 	if (!task->call.method->client_streaming || task->half_closed || task->open_items == 0 || task->open_bytes <= 0) {
-		session_kill(task->session); /* without credit: it broke the rules */
+		session_break(task->session, "an item without credit");
 		return;
 	}
 	task->open_items--;
 	task->open_bytes -= (int64_t)frame->payload.size;
-	if (task->state == TASK_OPEN && task->items == NULL) {
+	if (task->state == TASK_OPEN && task->items == NULL && can_take_item(task)) {
 		task->state = TASK_RUNNING;
 		enum aside_code code = handle_item(task, frame->payload, &status);
 		advance(task, code, &status);
@@ -280,7 +297,7 @@ void task_credit(struct task *task, const struct frame *frame)
 {
 	if (frame->items > UINT32_MAX - task->credit_items || frame->payload_bytes > INT64_MAX / 2 ||
 			task->credit_bytes > INT64_MAX / 2) {
-		session_kill(task->session);
+		session_break(task->session, "more credit than can be counted");
 		return;
 	}
 	task->credit_items += frame->items;
@@ -319,14 +336,24 @@ void task_news(struct task *task)
 		stir(task);
 }
 
-void task_tick(struct task *task, int64_t now_us)
+int64_t task_tick(struct task *task, int64_t now_us)
 {
 	struct aside_status late;
 
 	if (!is_stream(task) || task->call.deadline_us > now_us)
-		return;
-	(void)fail(&late, ASIDE_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the stream has lasted as long as it may");
+		return is_stream(task) ? task->call.deadline_us : INT64_MAX;
+	if (task->token_bound)
+		(void)fail(&late, ASIDE_UNAUTHENTICATED, "TOKEN_EXPIRED", "the token has expired");
+	else
+		(void)fail(&late, ASIDE_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the stream has lasted as long as it may");
 	task_cancel(task, &late);
+	return INT64_MAX;
+}
+
+void task_unstalled(struct task *task)
+{
+	task->pull = true;
+	stir(task);
 }
 
 /* ── the beginning ───────────────────────────────────────────────────────────────────────────────── */
@@ -364,7 +391,7 @@ static struct task *task_new(struct session *session, const struct frame *frame,
 		return NULL;
 	task->session = session;
 	task->call_id = frame->call_id;
-	task->began_us = session->now_us;
+	task->began_us = session->received_us;
 	task->call.method = route->method;
 	task->call.handler = route->handler;
 	task->call.now_us = session->realtime_us;
@@ -403,6 +430,20 @@ static enum aside_code find_route(struct session *session, const struct frame *f
 	return ASIDE_OK;
 }
 
+/* A stream does not outlive the token that opened it. */
+static void set_last_moment(struct task *task)
+{
+	struct session *session = task->session;
+	int64_t expires_us = task->call.principal.expires_at_us;
+	int64_t token_us = expires_us == 0 ? INT64_MAX : session->now_us + (expires_us - session->realtime_us);
+
+	task->token_bound = token_us < task->call.deadline_us;
+	if (task->token_bound)
+		task->call.deadline_us = token_us;
+	if (task->call.deadline_us < session->next_deadline_us)
+		session->next_deadline_us = task->call.deadline_us;
+}
+
 void task_start(struct session *session, const struct frame *frame)
 {
 	struct aside_status status = { 0 };
@@ -413,18 +454,22 @@ void task_start(struct session *session, const struct frame *frame)
 		refuse(session, frame->call_id, &status);
 		return;
 	}
+	if (session_find_call(session, frame->call_id) != NULL) {
+		session_break(session, "a call id twice");
+		return;
+	}
 	struct task *task = task_new(session, frame, route);
 	if (task == NULL || !session_add_call(session, task)) {
-		if (task != NULL)
-			arena_fini(&task->call.arena);
 		free(task);
-		session_kill(session); /* an id twice, or not even memory for a refusal */
+		session_kill(session); /* not even memory for a refusal */
 		return;
 	}
 	session_retain(session);
 	if (frame->call_id > session->last_call_id)
 		session->last_call_id = frame->call_id;
 	code = chain_before(task, frame, route, &status);
+	if (code == ASIDE_OK && is_stream(task))
+		set_last_moment(task);
 	if (code == ASIDE_OK && !route->method->client_streaming)
 		code = dispatch_unpack(&task->call, frame->payload, &task->call.request, &status);
 	if (code == ASIDE_OK)
@@ -443,7 +488,8 @@ bool call_writable(const struct call *call)
 {
 	const struct task *task = (const struct task *)call;
 
-	return task->credit_items > 0 && task->credit_bytes > 0 && !task->answered;
+	return task->credit_items > 0 && task->credit_bytes > 0 && !task->answered &&
+			task->session->outbox_size < OUTBOX_STREAMS_MAX;
 }
 
 void call_send_bytes(struct call *call, struct bytes item)

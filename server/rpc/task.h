@@ -54,6 +54,9 @@ struct task {
 	bool half_closed, told_half_closed;
 	bool pull; /* there may be something to send */
 	bool begun;
+	bool stalled; /* in its session's list of those that wait for the outbox */
+	struct task *next_stalled;
+	bool token_bound; /* its deadline is the end of its caller's token */
 	struct arena_mark beginning; /* what it had in the arena when it first rested */
 };
 
@@ -68,5 +71,8 @@ void task_cancel(struct task *task, const struct aside_status *why);
 /* News from the mail. */
 void task_news(struct task *task);
 
-/* Ends a stream that is past its deadline. */
-void task_tick(struct task *task, int64_t now_us);
+/* Ends a stream that is past its deadline; of another one, returns when it will be.  INT64_MAX: no stream. */
+int64_t task_tick(struct task *task, int64_t now_us);
+
+/* There is room in the outbox again. */
+void task_unstalled(struct task *task);

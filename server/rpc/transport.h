@@ -23,6 +23,7 @@ struct message {
 	uint32_t connection; /* which it came by; never 0 */
 	struct bytes body;   /* borrowed from `handle` */
 	uint64_t sequence;   /* the receiver's: in its session */
+	int64_t received_us; /* the receiver's: monotonic */
 	void *handle;
 	struct message *next; /* the receiver's */
 };

@@ -75,20 +75,21 @@ static void handle_message(struct session *session, struct message *message)
 
 	session->next_in += session->number != 0;
 	if (in_order) {
-		session_park(session, message->turn, session->now_us);
+		session->received_us = message->received_us;
+		session_park(session, message->turn, message->received_us);
 		handle_frames(session, message->body);
 	} else { /* a number twice, or one missing for good */
-		turn_drop(message->turn);
-		session_kill(session);
+		session_refuse(message->turn, session->number, session->last_call_id, "a message is missing");
+		session_break(session, "a message is missing");
 	}
 	message_free(message);
 }
 
 /* ── all calls of a session ──────────────────────────────────────────────────────────────────────── */
 
-typedef void each_task(struct task *task, const void *arg);
+typedef void each_task(struct task *task, void *arg);
 
-static void for_each_call(struct session *session, each_task *each, const void *arg)
+static void for_each_call(struct session *session, each_task *each, void *arg)
 {
 	for (size_t i = 0; i < session->n_chains; i++)
 		for (struct task *task = session->calls[i], *next; task != NULL; task = next) {
@@ -97,17 +98,30 @@ static void for_each_call(struct session *session, each_task *each, const void *
 		}
 }
 
-static void tick_one(struct task *task, const void *now_us)
+static void tick_one(struct task *task, void *next_us)
 {
-	task_tick(task, *(const int64_t *)now_us);
+	int64_t due_us = task_tick(task, task->session->now_us);
+
+	if (due_us < *(int64_t *)next_us)
+		*(int64_t *)next_us = due_us;
 }
 
-static void cancel_one(struct task *task, const void *why)
+static void end_late_streams(struct session *session)
+{
+	int64_t next_us = INT64_MAX;
+
+	if (session->next_deadline_us > session->now_us)
+		return;
+	for_each_call(session, tick_one, &next_us);
+	session->next_deadline_us = next_us;
+}
+
+static void cancel_one(struct task *task, void *why)
 {
 	task_cancel(task, why);
 }
 
-static void end_stream(struct task *task, const void *why)
+static void end_stream(struct task *task, void *why)
 {
 	if (task->call.method->client_streaming || task->call.method->server_streaming)
 		task_cancel(task, why);
@@ -140,22 +154,26 @@ static void bury(struct session *session)
 	server_forget(session);
 }
 
-static void handle_signals(struct session *session, unsigned signals)
+static void tick(struct session *session)
 {
-	int64_t now = session->now_us;
-
-	if (signals & SIGNAL_DRAIN)
-		drain(session);
-	if (signals & SIGNAL_TICK)
-		for_each_call(session, tick_one, &now);
-	if ((signals & SIGNAL_GONE) || ((signals & SIGNAL_TICK) && session->state == SESSION_OPEN && !session_tick(session, now)))
+	if (session->state != SESSION_OPEN)
+		return;
+	end_late_streams(session);
+	if (!session_tick(session, session->now_us))
 		session_kill(session);
 }
 
 /* Lets the session speak; calls whose replies have left are over. */
 static void flush(struct session *session)
 {
+	struct task *task;
+
 	session_flush(session);
+	while ((task = session_next_stalled(session)) != NULL) {
+		task_unstalled(task);
+		session_flush(session);
+	}
+	session_set_due(session);
 	if (session->outbox_size > 0 || session->answered_calls + session->answered_streams == 0)
 		return;
 	admission_over(server_admission(session->server), session->answered_calls, session->answered_streams);
@@ -175,10 +193,14 @@ void visit(struct session *session)
 			next = task->next;
 			task_news(task);
 		}
-		if (mail.signals != 0)
-			handle_signals(session, mail.signals);
+		if (mail.signals & SIGNAL_GONE)
+			session_kill(session);
+		if (mail.signals & SIGNAL_DRAIN)
+			drain(session);
 		if (mail.message != NULL)
 			handle_message(session, mail.message);
+		if (mail.signals & SIGNAL_TICK) /* after the message: a peer that has just spoken is not silent */
+			tick(session);
 		if (session->state == SESSION_DEAD)
 			bury(session);
 		if (!session_has_mail(session))

@@ -1,0 +1,29 @@
+/* EchoService on a store of the test's: Echo asks it before it answers. */
+#pragma once
+
+#include "peer.h"
+
+#define ECHO "/echo.v1.EchoService/Echo"
+
+/* Forgets all; a server with these handlers. */
+struct server *asking_server(void);
+
+/* Waits for an operation; the first there is, borrowed. */
+const struct op *asking_first(void);
+
+/* The first operation is done. */
+void asking_answer(void);
+
+/* From now on operations are refused. */
+void asking_refuse(void);
+
+/* Operations there have been, and those that a handler has seen the end of. */
+unsigned asking_asked(void);
+unsigned asking_ended(void);
+
+/* A call of Echo.  The texts "again", "lost" and "mute" have it ask twice, fail with NO_SUCH_ECHO, and forget the
+ * response. */
+void asking_put(struct peer *peer, uint64_t call_id, const char *text);
+
+/* The next frame, which may be on its way, is the reply with this text. */
+void asking_expect(struct peer *peer, uint64_t call_id, const char *text);

@@ -1,0 +1,174 @@
+/* One call after the other through the runtime: what goes in, what comes out. */
+#include "asking.h"
+
+#include <stdlib.h>
+
+#include "store/op.h"
+
+static struct server *server;
+static struct peer peer;
+
+static int set_up(void **state)
+{
+	(void)state;
+	server = asking_server();
+	peer_init(&peer, 0);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	peer_fini(&peer);
+	peer_server_close(server);
+	return 0;
+}
+
+static void send_echo(const char *text)
+{
+	asking_put(&peer, 1, text);
+	peer_send(&peer);
+}
+
+/* What a client of any age sends and reads, byte for byte: Echo("abc") as call 5, and its reply. */
+static void request_and_reply_are_golden(void **state)
+{
+	static const uint8_t request[] = { 0x1A, 0x26, 0x08, 0x05, 0x1A, 0x22, 0x0A, 0x19, '/', 'e', 'c', 'h', 'o', '.', 'v', '1', '.',
+		'E', 'c', 'h', 'o', 'S', 'e', 'r', 'v', 'i', 'c', 'e', '/', 'E', 'c', 'h', 'o', 0x12, 0x05, 0x0A, 0x03, 'a', 'b', 'c' };
+	static const uint8_t reply[] = { 0x1A, 0x0B, 0x08, 0x05, 0x22, 0x07, 0x12, 0x05, 0x0A, 0x03, 'a', 'b', 'c' };
+	struct bytes got;
+	(void)state;
+
+	peer_send_bytes(&peer, (struct bytes){ request, sizeof request });
+	asking_answer();
+	got = peer_wait_bytes(&peer);
+	assert_int_equal(got.size, sizeof reply);
+	assert_memory_equal(got.data, reply, sizeof reply);
+}
+
+static void a_handler_may_ask_twice(void **state)
+{
+	(void)state;
+	send_echo("again");
+	asking_answer();
+	asking_answer();
+	asking_expect(&peer, 1, "again");
+	assert_int_equal(asking_asked(), 2);
+	assert_int_equal(asking_ended(), 2);
+}
+
+static void a_handler_may_fail(void **state)
+{
+	(void)state;
+	send_echo("lost");
+	asking_answer();
+	peer_wait_failure(&peer, 1, ASIDE_NOT_FOUND, "NO_SUCH_ECHO");
+	send_echo("mute"); /* or forget its response */
+	asking_answer();
+	peer_wait_failure(&peer, 1, ASIDE_INTERNAL, "NO_RESPONSE");
+}
+
+static void the_store_may_refuse(void **state)
+{
+	(void)state;
+	asking_refuse();
+	send_echo("abc");
+	peer_expect_failure(&peer, 1, ASIDE_RESOURCE_EXHAUSTED, "QUEUE_FULL");
+	assert_int_equal(asking_ended(), 0);
+}
+
+static void replies_to_a_plain_message_leave_together(void **state)
+{
+	(void)state;
+	asking_put(&peer, 1, "abc");
+	peer_put_call(&peer, 2, "/echo.v1.EchoService/None", NULL);
+	peer_send(&peer);
+	peer_expect_nothing(&peer); /* the first still asks the store */
+	asking_answer();
+	peer_wait_failure(&peer, 2, ASIDE_UNIMPLEMENTED, "METHOD_UNKNOWN");
+	asking_expect(&peer, 1, "abc");
+	peer_expect_nothing(&peer);
+	assert_int_equal(peer_parked(&peer), 0);
+}
+
+static void streams_need_a_session(void **state)
+{
+	static const char *const methods[] = { "/echo.v1.EchoService/Repeat", "/echo.v1.EchoService/Collect",
+		"/echo.v1.EchoService/Converse" };
+	(void)state;
+
+	for (uint64_t i = 0; i < N_OF(methods); i++)
+		peer_put_call(&peer, i, methods[i], NULL);
+	peer_send(&peer);
+	for (uint64_t i = 0; i < N_OF(methods); i++)
+		peer_expect_failure(&peer, i, ASIDE_UNIMPLEMENTED, "SESSION_REQUIRED");
+}
+
+static void bad_requests_do_not_reach_the_handler(void **state)
+{
+	static const char *const bad[] = { "\x0A\x05x", "\x08\x01", "\x0A", "\xFF" };
+	struct frame call = { .call_id = 1, .kind = FRAME_CALL, .method = { (const uint8_t *)ECHO, strlen(ECHO) } };
+	uint8_t *large = calloc(1, (1 << 20) + 1);
+	(void)state;
+
+	for (size_t i = 0; i < N_OF(bad); i++) {
+		call.payload = (struct bytes){ (const uint8_t *)bad[i], strlen(bad[i]) };
+		peer_put(&peer, &call);
+		peer_send(&peer);
+		peer_expect_failure(&peer, 1, ASIDE_INVALID_ARGUMENT, "MALFORMED_REQUEST");
+	}
+	call.payload = (struct bytes){ large, (1 << 20) + 1 };
+	peer_put(&peer, &call);
+	peer_send(&peer);
+	peer_wait_failure(&peer, 1, ASIDE_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE");
+	assert_int_equal(asking_asked(), 0);
+	free(large);
+}
+
+/* The message waited for longer than its call may last. */
+static void what_is_too_late_is_not_begun(void **state)
+{
+	struct frame call = { .call_id = 1, .kind = FRAME_CALL, .timeout_us = 1000, .method = { (const uint8_t *)ECHO, strlen(ECHO) } };
+	(void)state;
+
+	peer_put(&peer, &call);
+	peer_delay(2000);
+	peer_send(&peer);
+	peer_expect_failure(&peer, 1, ASIDE_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED");
+	assert_int_equal(asking_asked(), 0);
+	peer_put(&peer, &call);
+	peer_send(&peer);
+	assert_int_equal(asking_asked(), 1);
+	asking_answer();
+	asking_expect(&peer, 1, "");
+}
+
+static void operations_inherit_the_deadline(void **state)
+{
+	struct frame call = { .call_id = 1, .kind = FRAME_CALL, .timeout_us = 5000000, .method = { (const uint8_t *)ECHO, strlen(ECHO) } };
+	int64_t before = clock_monotonic_us();
+	(void)state;
+
+	peer_put(&peer, &call);
+	peer_send(&peer);
+	assert_in_range(asking_first()->deadline_us, before + 5000000, clock_monotonic_us() + 5000000);
+	asking_answer();
+	asking_expect(&peer, 1, "");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(request_and_reply_are_golden, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_handler_may_ask_twice, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_handler_may_fail, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_store_may_refuse, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(replies_to_a_plain_message_leave_together, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(streams_need_a_session, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(bad_requests_do_not_reach_the_handler, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_too_late_is_not_begun, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(operations_inherit_the_deadline, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
