@@ -7,7 +7,7 @@
 #include "aside/rpc/v1/reflection.rpc.h"
 #include "server.h"
 
-#define FILES_MAX 32
+#define FILES_MAX 64
 
 static struct server *the_server;
 static const struct handlers *const *the_handlers;
@@ -93,9 +93,12 @@ static enum aside_code get_descriptors(struct call *call, const void *request, s
 	const struct aside_file *files[FILES_MAX];
 	size_t n = 0;
 
-	if (service == NULL)
+	if (service == NULL && in->symbol[0] != '\0')
 		return fail(err, ASIDE_NOT_FOUND, "SYMBOL_UNKNOWN", "no service or method %s", in->symbol);
-	add_file(service->file, files, &n);
+	if (service != NULL)
+		add_file(service->file, files, &n);
+	for (size_t i = 0; service == NULL && the_handlers[i] != NULL; i++)
+		add_file(the_handlers[i]->service->file, files, &n);
 	if (out == NULL || (out->files = call_alloc(call, n * sizeof *out->files)) == NULL)
 		return call_full(err);
 	for (size_t i = 0; i < n; i++)
