@@ -401,16 +401,32 @@ static bool read_fields(struct reader *reader, const json_t *json, ProtobufCMess
 	return true;
 }
 
+/* Not protobuf_c_message_init(): descriptors made while the program runs have no function for it. */
+static ProtobufCMessage *new_message(const ProtobufCMessageDescriptor *desc, struct arena *arena)
+{
+	ProtobufCMessage *message = arena_alloc(arena, desc->sizeof_message);
+
+	if (message == NULL)
+		return NULL;
+	message->descriptor = desc;
+	for (unsigned i = 0; i < desc->n_fields; i++) {
+		const ProtobufCFieldDescriptor *field = &desc->fields[i];
+		if (field->type == PROTOBUF_C_TYPE_STRING && field->label == PROTOBUF_C_LABEL_NONE &&
+				!(field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF))
+			*(const void **)(void *)((char *)message + field->offset) = field->default_value;
+	}
+	return message;
+}
+
 static ProtobufCMessage *read_message(struct reader *reader, const json_t *json, const ProtobufCMessageDescriptor *desc)
 {
-	ProtobufCMessage *message = arena_alloc(reader->arena, desc->sizeof_message);
+	ProtobufCMessage *message = new_message(desc, reader->arena);
 	bool ok = false;
 
 	if (message == NULL) {
 		(void)refuse(reader, "is too large");
 		return NULL;
 	}
-	protobuf_c_message_init(desc, message);
 	reader->depth++;
 	if (desc == &google__protobuf__field_mask__descriptor)
 		ok = read_mask(reader, json, message);

@@ -1,85 +1,95 @@
-/* aside: calls the service from a shell. */
+/* aside: calls the service from a shell.  Reads flags and words by the tables of commands.c, and runs a command. */
+#include <errno.h>
 #include <getopt.h>
-#include <stdio.h>
+#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "aside/rpc/v1/health.stub.h"
-#include "aside/rpc/v1/reflection.stub.h"
-#include "aside/v1/attachments.stub.h"
-#include "aside/v1/messages.stub.h"
-#include "aside/v1/pages.stub.h"
-#include "aside/v1/threads.stub.h"
-#include "aside/v1/wall.stub.h"
-#include "json.h"
-#include "token.h"
+#include "aside/channel.h"
+#include "commands.h"
+#include "text.h"
 
-#define EXIT_USAGE 2
-#define EXIT_CODE 10 /* plus the call's code */
-#define ARENA_BYTES (8u << 20)
-#define TOKEN_BYTES 6144
+#define DEFAULT_SOCKET "/var/lib/aside/aside.sock"
+#define FLAGS_MAX 32
 
-static const struct aside_service *const services[] = { &aside_v1_page_service, &aside_v1_page_settings_service,
-	&aside_v1_wall_service, &aside_v1_thread_service, &aside_v1_message_service, &aside_v1_attachment_service,
-	&aside_rpc_v1_health_service, &aside_rpc_v1_reflection_service };
-#define N_SERVICES (sizeof services / sizeof *services)
-
-struct invocation {
-	const char *server, *token_file, *as_user;
-	unsigned timeout_ms;
-	char token[TOKEN_BYTES];
-	char **words;
-	int n_words;
+/* Beyond the tables' own flags, in getopt's numbers. */
+enum {
+	OPTION_HELP = 1000,
+	OPTION_VERSION,
 };
 
-static void usage(FILE *out)
-{
-	fputs("aside: private messages between people and pages\n\n"
-	      "usage: aside [FLAG...] call METHOD [JSON]    calls a method; JSON from standard input without the word\n"
-	      "       aside [FLAG...] list                  the server's services and methods\n"
-	      "       aside [FLAG...] health                exit status 0 when the server is serving\n"
-	      "       aside token --key FILE --kid KID (--user ID | --service NAME --scope 'A B') [--ttl SECONDS]\n\n"
-	      "  --server ADDRESS    or ASIDE_SERVER; several are comma-separated\n"
-	      "  --token-file FILE   or ASIDE_TOKEN_FILE: the bearer token; '-': standard input\n"
-	      "  --as-user ID        act as this person; needs the scope user.act\n"
-	      "  --timeout MS        the call's deadline\n"
-	      "  --help, --version\n\n"
-	      "METHOD is Service/Method, such as MessageService/SendMessage.  Example:\n"
-	      "  aside --as-user 42 call MessageService/SendMessage \\\n"
-	      "    '{\"pageId\": 1, \"clientKey\": \"MDEyMzQ1Njc4OWFiY2RlZg==\", \"content\": {\"text\": \"Hello!\"}}'\n\n"
-	      "Exit status: 0 OK, 2 usage, 10 + the canonical code otherwise (15: NOT_FOUND, 24: UNAVAILABLE …).\n", out);
-}
+/* ── what is said ────────────────────────────────────────────────────────────────────────────────── */
 
-static int complain(const struct aside_status *status)
+int complain(const struct aside_status *status)
 {
 	fprintf(stderr, "aside: %s %s: %s\n", aside_code_name(status->code), status->reason, status->message);
 	for (unsigned i = 0; i < status->n_violations; i++)
 		fprintf(stderr, "  %s: %s\n", status->violations[i].field, status->violations[i].description);
 	for (unsigned i = 0; i < status->n_facts; i++)
 		fprintf(stderr, "  %s = %s\n", status->facts[i].key, status->facts[i].value);
+	if (status->retry_after_us > 0)
+		fprintf(stderr, "  try again in %.1f s\n", (double)status->retry_after_us / 1e6);
 	return EXIT_CODE + (int)status->code;
 }
 
-static int misuse(const char *why, const char *what)
+int misuse(const char *fmt, ...)
 {
-	fprintf(stderr, "aside: %s%s; aside --help explains\n", why, what);
+	va_list ap;
+
+	fputs("aside: ", stderr);
+	va_start(ap, fmt);
+	(void)vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputs("; aside --help explains\n", stderr);
 	return EXIT_USAGE;
 }
 
-/* "MessageService/SendMessage", also with package and leading slash. */
-static const struct aside_method *find_method(const char *name)
+bool wants_json(const struct invocation *in)
 {
-	size_t length = strlen(name);
-
-	for (size_t i = 0; i < N_SERVICES; i++)
-		for (size_t k = 0; k < services[i]->n_methods; k++) {
-			const char *path = services[i]->methods[k].path;
-			size_t at = strlen(path) - length;
-			if (length <= strlen(path) && strcmp(path + at, name) == 0 && strchr(name, '/') != NULL &&
-					(at == 0 || path[at - 1] == '.' || path[at - 1] == '/'))
-				return &services[i]->methods[k];
-		}
-	return NULL;
+	return in->output != NULL && strcmp(in->output, "json") == 0;
 }
+
+/* ── flags ───────────────────────────────────────────────────────────────────────────────────────── */
+
+/* NULL, or what a value should have been. */
+static const char *set_flag(struct invocation *in, const struct flag *flag, const char *value)
+{
+	static char expected[64];
+	void *member = (char *)in + flag->offset;
+	long long number;
+	char *end;
+
+	if (flag->kind == FLAG_SWITCH) {
+		*(bool *)member = true;
+		return NULL;
+	}
+	if (flag->kind == FLAG_TEXT) {
+		*(const char **)member = value;
+		return NULL;
+	}
+	errno = 0;
+	number = strtoll(value, &end, 10);
+	bool digits = value[0] >= '0' && value[0] <= '9' && *end == '\0' && errno == 0;
+	if (flag->kind == FLAG_ID) {
+		*(const char **)member = value;
+		return digits && number > 0 ? NULL : "is no id: 1, 2, 3 …";
+	}
+	*(long *)member = (long)number;
+	(void)snprintf(expected, sizeof expected, "is no number from %ld to %ld", flag->min, flag->max);
+	return digits && number >= flag->min && number <= flag->max ? NULL : expected;
+}
+
+static void read_environment(struct invocation *in)
+{
+	for (size_t i = 0; i < n_flags; i++) {
+		const char *value = flags[i].env != NULL ? getenv(flags[i].env) : NULL;
+		if (value != NULL && value[0] != '\0')
+			(void)set_flag(in, &flags[i], value); /* texts, all of them */
+	}
+}
+
+/* ── running ─────────────────────────────────────────────────────────────────────────────────────── */
 
 static bool read_token(struct invocation *in)
 {
@@ -93,121 +103,105 @@ static bool read_token(struct invocation *in)
 	return in->token[0] != '\0';
 }
 
-static int with_channel(struct invocation *in, const struct aside_method *method, const ProtobufCMessage *request,
-		ProtobufCMessage **ret)
+/* What a call needs, before anything is called. */
+static int prepare(struct invocation *in)
 {
-	struct aside_options options = { .token = in->token[0] != '\0' ? in->token : NULL };
-	struct aside_metadata metadata = { "act-as-user", in->as_user, in->as_user != NULL ? strlen(in->as_user) : 0 };
-	struct aside_call_options call = { in->timeout_ms, &metadata, in->as_user != NULL };
-	struct aside_channel *channel = NULL;
-	struct aside_status status;
-	int rc = 0;
+	bool request_from_stdin = in->words[1] != NULL && strcmp(in->words[1], "-") == 0;
 
-	if (aside_channel_open(in->server, &options, &channel, &status) != ASIDE_OK ||
-			aside_call(channel, method, request, &call, ret, &status) != ASIDE_OK)
-		rc = complain(&status);
-	aside_channel_close(channel);
-	return rc;
-}
-
-static int call(struct invocation *in)
-{
-	const struct aside_method *method = in->n_words > 1 ? find_method(in->words[1]) : NULL;
-	ProtobufCMessage *request, *response = NULL;
-	struct json_fault fault;
-	json_error_t error;
-	struct arena arena;
-	int rc;
-
-	if (method == NULL)
-		return misuse("no method ", in->n_words > 1 ? in->words[1] : "given");
-	json_t *json = in->n_words > 2 ? json_loads(in->words[2], 0, &error) : json_loadf(stdin, 0, &error);
-	if (json == NULL)
-		return misuse("the request is no JSON: ", error.text);
-	arena_init(&arena, ARENA_BYTES);
-	request = json_to_message(json, method->request, &arena, &fault);
-	json_decref(json);
-	if (request == NULL) {
-		fprintf(stderr, "aside: the request: %s %s\n", fault.where, fault.why);
-		arena_fini(&arena);
-		return EXIT_USAGE;
-	}
-	rc = with_channel(in, method, request, &response);
-	arena_fini(&arena);
-	if (rc != 0)
-		return rc;
-	json = json_from_message(response, false);
-	json_dumpf(json, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-	printf("\n");
-	json_decref(json);
-	aside_free(response);
+	if (in->output != NULL && strcmp(in->output, "json") != 0 && strcmp(in->output, "table") != 0)
+		return misuse("--output %s: table or json", in->output);
+	if (in->token_file != NULL && strcmp(in->token_file, "-") == 0 && request_from_stdin)
+		return misuse("standard input cannot give both the token and the request");
+	if (in->token_file != NULL && !read_token(in))
+		return misuse("no token in %s", in->token_file);
+	if (in->server == NULL && access(DEFAULT_SOCKET, F_OK) == 0)
+		in->server = "ipc://" DEFAULT_SOCKET;
+	if (in->server == NULL)
+		return misuse("where is the server? --server ADDRESS, or ASIDE_SERVER");
 	return 0;
 }
 
-static int list(struct invocation *in)
+static int run(struct invocation *in, const struct command *command, uint64_t given)
 {
-	Aside__Rpc__V1__ListServicesRequest request = ASIDE__RPC__V1__LIST_SERVICES_REQUEST__INIT;
-	ProtobufCMessage *response = NULL;
-	int rc = with_channel(in, find_method("ReflectionService/ListServices"), &request.base, &response);
-	const Aside__Rpc__V1__ListServicesResponse *out = (const void *)response;
+	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && out != NULL && i < out->n_services; i++) {
-		printf("%s\n", out->services[i]->name);
-		for (size_t k = 0; k < out->services[i]->n_methods; k++)
-			printf("  %s\n", out->services[i]->methods[k]);
+	for (size_t i = 0; i < n_flags; i++)
+		if ((given >> i & 1) != 0 && !command_takes(command, &flags[i]))
+			return misuse("aside %s takes no --%s", command->name, flags[i].name);
+	if (command->calls)
+		rc = prepare(in);
+	if (rc == 0)
+		rc = command->run(in);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		perror("aside: standard output");
+		return rc != 0 ? rc : EXIT_NO;
 	}
-	aside_free(response);
 	return rc;
 }
 
-static int health(struct invocation *in)
+/* argv[optind…]: the command and its words. */
+static int dispatch(struct invocation *in, char **words, int n_words, bool help, uint64_t given)
 {
-	Aside__Rpc__V1__CheckRequest request = ASIDE__RPC__V1__CHECK_REQUEST__INIT;
-	ProtobufCMessage *response = NULL;
-	int rc = with_channel(in, find_method("HealthService/Check"), &request.base, &response);
-	const Aside__Rpc__V1__CheckResponse *out = (const void *)response;
+	const struct command *command;
 
-	if (rc != 0 || out == NULL)
-		return rc;
-	bool serving = out->status == ASIDE__RPC__V1__CHECK_RESPONSE__SERVING_STATUS__SERVING_STATUS_SERVING;
-	printf("%s, version %s\n", serving ? "serving" : "not serving", out->version);
-	aside_free(response);
-	return serving ? 0 : 1;
+	if (n_words > 0 && strcmp(words[0], "complete") == 0)
+		return complete_words(in, n_words - 1, words + 1);
+	if (n_words > 0 && strcmp(words[0], "help") == 0) {
+		help = true;
+		words++;
+		n_words--;
+	}
+	if (n_words == 0) {
+		help_all(help ? stdout : stderr);
+		return help ? 0 : EXIT_USAGE;
+	}
+	command = command_find(words[0]);
+	if (command == NULL)
+		return misuse("there is no command %s", words[0]);
+	if (help) {
+		help_command(command, stdout);
+		return 0;
+	}
+	if (n_words - 1 < command->min_words || n_words - 1 > command->max_words)
+		return misuse("usage: aside %s %s", command->name, command->words);
+	for (int i = 1; i < n_words; i++)
+		in->words[i - 1] = words[i];
+	return run(in, command, given);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option flags[] = { { "server", required_argument, NULL, 's' }, { "token-file", required_argument, NULL, 't' },
-		{ "as-user", required_argument, NULL, 'u' }, { "timeout", required_argument, NULL, 'm' },
-		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' }, { NULL, 0, NULL, 0 } };
+	struct option options[FLAGS_MAX + 3] = { { "help", optional_argument, NULL, OPTION_HELP },
+		{ "version", no_argument, NULL, OPTION_VERSION } };
 	static struct invocation in;
-	int flag;
+	uint64_t given = 0;
+	bool help = false;
+	int option;
 
-	in.server = getenv("ASIDE_SERVER");
-	in.token_file = getenv("ASIDE_TOKEN_FILE");
-	while ((flag = getopt_long(argc, argv, "+", flags, NULL)) != -1)
-		switch (flag) {
-		case 's': in.server = optarg; break;
-		case 't': in.token_file = optarg; break;
-		case 'u': in.as_user = optarg; break;
-		case 'm': in.timeout_ms = (unsigned)strtoul(optarg, NULL, 10); break;
-		case 'h': usage(stdout); return 0;
-		case 'v': printf("aside %s\n", aside_version()); return 0;
-		default: return EXIT_USAGE;
+	for (size_t i = 0; i < n_flags && i < FLAGS_MAX; i++)
+		options[i + 2] = (struct option){ flags[i].name, flags[i].value != NULL ? required_argument : no_argument, NULL, (int)i };
+	text_init();
+	read_environment(&in);
+	/* What follows "complete" is the line of somebody else. */
+	while ((option = getopt_long(argc, argv, argc > 1 && strcmp(argv[1], "complete") == 0 ? "+" : "", options, NULL)) != -1) {
+		if (option == OPTION_VERSION) {
+			printf("aside %s\n", aside_version());
+			return 0;
 		}
-	in.words = argv + optind;
-	in.n_words = argc - optind;
-	if (in.n_words > 0 && strcmp(in.words[0], "token") == 0)
-		return token_command(in.n_words, in.words);
-	if (in.token_file != NULL && !read_token(&in))
-		return misuse("no token in ", in.token_file);
-	if (in.server == NULL)
-		return misuse("where is the server? --server ADDRESS", "");
-	if (in.n_words > 0 && strcmp(in.words[0], "call") == 0)
-		return call(&in);
-	if (in.n_words > 0 && strcmp(in.words[0], "list") == 0)
-		return list(&in);
-	if (in.n_words > 0 && strcmp(in.words[0], "health") == 0)
-		return health(&in);
-	return misuse("call, list, health or token", "");
+		if (option == OPTION_HELP && optarg != NULL && strcmp(optarg, "mdoc") == 0) {
+			help_mdoc(stdout);
+			return 0;
+		}
+		if (option == OPTION_HELP) {
+			help = true;
+			continue;
+		}
+		if (option == '?')
+			return EXIT_USAGE;
+		const char *why = set_flag(&in, &flags[option], optarg);
+		if (why != NULL)
+			return misuse("--%s %s %s", flags[option].name, optarg, why);
+		given |= 1ull << option;
+	}
+	return dispatch(&in, argv + optind, argc - optind, help, given);
 }

@@ -1,0 +1,68 @@
+/* See remote.h. */
+#include "remote.h"
+
+#include <string.h>
+
+#include "aside/rpc/v1/reflection.stub.h"
+
+#define PATIENCE_MS 10000 /* for the catalog, where the user says nothing */
+#define CONNECT_MS 5000
+
+/* Less than the call's own deadline: so that "not connected" is what is told. */
+static uint32_t connect_timeout_ms(const struct invocation *in)
+{
+	long most = in->timeout_ms > 0 ? in->timeout_ms - in->timeout_ms / 10 : CONNECT_MS;
+
+	return (uint32_t)(most < CONNECT_MS ? most : CONNECT_MS);
+}
+
+enum aside_code remote_channel(const struct invocation *in, const char *server, struct aside_channel **ret, struct aside_status *err)
+{
+	struct aside_options options = {
+		.token = in->token[0] != '\0' ? in->token : NULL,
+		.ca_file = in->ca_file,
+		.server_name = in->server_name,
+		.connect_timeout_ms = connect_timeout_ms(in),
+	};
+
+	return aside_channel_open(server, &options, ret, err);
+}
+
+static enum aside_code load_catalog(struct remote *remote, struct aside_status *err)
+{
+	Aside__Rpc__V1__GetDescriptorsRequest everything = ASIDE__RPC__V1__GET_DESCRIPTORS_REQUEST__INIT;
+	Aside__Rpc__V1__GetDescriptorsResponse *response = NULL;
+	struct aside_call_options options = { .timeout_ms = remote->in->timeout_ms > 0 ? (uint32_t)remote->in->timeout_ms : PATIENCE_MS };
+	enum aside_code code = aside_rpc_v1_reflection_service_get_descriptors(remote->channel, &everything, &options, &response, err);
+
+	if (code == ASIDE_OK)
+		code = catalog_init(&remote->catalog, response->files, response->n_files, err);
+	aside_free(response);
+	return code;
+}
+
+enum aside_code remote_open(const struct invocation *in, struct remote *remote, struct aside_status *err)
+{
+	enum aside_code code;
+
+	*remote = (struct remote){ .in = in };
+	code = remote_channel(in, in->server, &remote->channel, err);
+	return code == ASIDE_OK ? load_catalog(remote, err) : code;
+}
+
+void remote_close(struct remote *remote)
+{
+	aside_channel_close(remote->channel);
+	catalog_fini(&remote->catalog);
+}
+
+enum aside_code remote_call(const struct remote *remote, const struct aside_method *method, const ProtobufCMessage *request,
+		ProtobufCMessage **ret_response, struct aside_status *err)
+{
+	const char *user = remote->in->as_user;
+	struct aside_metadata metadata = { "act-as-user", user, user != NULL ? strlen(user) : 0 };
+	struct aside_call_options options = { .timeout_ms = (uint32_t)remote->in->timeout_ms, .metadata = &metadata,
+		.n_metadata = user != NULL };
+
+	return aside_call(remote->channel, method, request, &options, ret_response, err);
+}

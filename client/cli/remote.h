@@ -1,0 +1,24 @@
+/* The server of an invocation: a channel to it, and the catalog of what it can do. */
+#pragma once
+
+#include "aside/channel.h"
+#include "catalog.h"
+#include "command.h"
+
+struct remote {
+	const struct invocation *in;
+	struct aside_channel *channel;
+	struct catalog catalog;
+};
+
+/* Opens the channel and asks for the catalog.  remote_close() is due in any case. */
+enum aside_code remote_open(const struct invocation *in, struct remote *remote, struct aside_status *err) MUST_CHECK;
+void remote_close(struct remote *remote);
+
+/* The channel alone, to `server`, for calls that need no catalog. */
+enum aside_code remote_channel(const struct invocation *in, const char *server, struct aside_channel **ret,
+		struct aside_status *err) MUST_CHECK;
+
+/* Calls in the name that the invocation says.  The response is the caller's to aside_free(). */
+enum aside_code remote_call(const struct remote *remote, const struct aside_method *method, const ProtobufCMessage *request,
+		ProtobufCMessage **ret_response, struct aside_status *err) MUST_CHECK;

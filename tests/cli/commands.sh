@@ -1,0 +1,154 @@
+#!/usr/bin/env bash
+# The command as a user and a script meet it, against a real server.
+#
+#     with-server -- commands.sh BUILD
+. "${0%/*}/lib.sh"
+
+key() { head -c 16 /dev/urandom | base64; }
+text() { printf '{"pageId": "1", "clientKey": "%s", "content": {"text": "%s"}}' "$(key)" "$1"; }
+
+# ── wrong usage: exit status 2, one line, nothing called ──
+
+refused 2 'usage: aside COMMAND'
+refused 2 'no command dance' dance
+refused 2 'unrecognized option' --colour red list
+refused 2 "requires an argument" call --server
+refused 2 'no number from 1 to 600000' --timeout abc list
+refused 2 'no number from 1 to 600000' --timeout 0 list
+refused 2 'no number from 1 to 600000' --timeout -5 list
+refused 2 'no number from 1 to 600000' --timeout 600001 list
+refused 2 'no number from 1 to 600000' --timeout 99999999999999999999 list
+refused 2 'is no id' --as-user x list
+refused 2 'is no id' --as-user 0 list
+refused 2 'is no id' --as-user ' 7' list
+refused 2 'is no id' --as-user '' list
+refused 2 'is no id' --as-user 9223372036854775808 list
+refused 2 'takes no --ttl' list --ttl 5
+refused 2 'takes no --defaults' list --defaults
+refused 2 'table or json' list --output yaml
+refused 2 'usage: aside list' list everything
+refused 2 'usage: aside call METHOD' call
+refused 2 'usage: aside call METHOD' call A B C
+refused 2 'no token in' --token-file "$dir/none" list
+refused 2 'both the token and the request' --token-file - call SendMessage -
+refused 2 'no method Dance' call Dance
+refused 2 'no service, method, message or enum Dance' describe Dance
+ASIDE_SERVER= refused 2 'where is the server' list
+
+# ── bad requests ──
+
+refused 2 'line 1, column 1:' call SendMessage '{'
+refused 2 'the request: is no object' call SendMessage '[]'
+refused 2 'pageid is no field of aside.v1.SendMessageRequest' call SendMessage '{"pageid": 1}'
+refused 2 'content.text is no string' call SendMessage '{"content": {"text": 5}}'
+refused 2 'NUL' call SendMessage '{"content": {"text": "a\u0000b"}}'
+refused 2 'nothing is there' call SendMessage - </dev/null
+
+# ── calls: the code is the exit status ──
+
+refused 15 'NOT_FOUND PAGE_NOT_FOUND' --as-user 42 call SendMessage "$(text early)"
+run call CreatePage '{"pageId": 1, "name": "Coke", "adminUserId": "7"}'
+check 'a page is created' is_json '.page.name == "Coke" and .page.pageId == "1"'
+refused 13 'client_key: must be' --as-user 42 call SendMessage '{"pageId": 1}'
+run --as-user 42 call SendMessage "$(text 'Hello!')"
+check 'a message is sent' is_json '.receipt.seq == 1'
+check 'defaults are not written' is_json '.receipt | has("repeatedKey") | not'
+run --as-user 42 call --defaults MessageService/SendMessage - <<<"$(text 'And again')"
+check 'a request comes from standard input' is_json '.receipt.seq == 2'
+check 'defaults are written on request' is_json '.receipt.repeatedKey == false'
+run call /aside.v1.MessageService/ListMessages '{"pageId": "1", "userId": 42}' --as-user 42
+check 'flags may come last' is_json '.messages | length == 2'
+run --as-user 42 call ListMyThreads
+check 'a request may be empty' is_json '.threads[0].pageName == "Coke"'
+refused 15 'THREAD_NOT_FOUND' --as-user 99 call GetThread '{"pageId": 1, "userId": 42}'
+refused 24 'UNAVAILABLE' --server "ipc://$dir/nobody.sock" --timeout 300 call ListMyThreads
+
+# ── what people read ──
+
+run list
+check 'list shows methods' says 'SendMessage               person'
+check 'list shows comments' says 'A person writes to a page'
+run list --output json
+check 'list gives JSON' is_json '[.services[].name] | index("aside.v1.MessageService") != null'
+run describe
+check 'describe shows services' says 'aside.v1.ThreadService'
+run describe ReplyAsPage
+check 'describe shows the policy' says 'role       staff: at least moderator'
+check 'describe shows callers' says 'callers    a person'
+check 'describe shows the deadline' says 'deadline   10 s'
+check 'describe shows fields by their JSON names' says 'expectedLastSeq           uint32          The last number the sender has seen'
+check 'describe shows fields within fields' says '      linkUrl               string'
+check 'describe shows an example' says 'aside --as-user 42 call MessageService/ReplyAsPage'
+run describe RecordWallEntry
+check 'describe shows the scope' says 'a service with the scope wall.write'
+run describe aside.v1.Side
+check 'describe shows values' says 'SIDE_PAGE              2  The page, through its staff.'
+run describe WallEntry
+check 'describe shows a message' says 'authorUserId'
+run --as-user 42 threads
+check 'threads are rows' says '   1  Coke'
+run --as-user 7 inbox 1
+check 'the inbox has its unread count' says '    42         2       2'
+run --as-user 42 messages 1 42
+check 'messages read downwards' [ "$(grep -n 'Hello!' <<<"$out" | cut -d: -f1)" = 2 ]
+run --as-user 42 call SendMessage "$(text '\u001b[2J\n\u009b')"
+run --as-user 42 messages 1 42
+check 'control characters are not obeyed' [ "$(tr -cd '\033' <<<"$out" | wc -c)" = 0 ]
+run --as-user 42 messages 1 42 --output json
+check 'views give JSON' is_json '.messages[0].seq == 3'
+refused 15 'PAGE_NOT_FOUND' --as-user 7 inbox 2
+run health
+check 'health is served' ends 0
+check 'health is shown' says 'serving'
+run --server "$ASIDE_SERVER,ipc://$dir/nobody.sock" --timeout 300 health
+check 'one of two that is away is told' ends 1
+check 'the other one is shown all the same' says 'unreachable'
+run health --output json
+check 'health gives JSON' is_json '.[0].state == "serving" and .[0].error == ""'
+
+# ── help ──
+
+for command in list describe call threads inbox messages health token; do
+	run "$command" --help
+	check "aside $command --help teaches" says "usage: aside $command"
+	while read -r flag; do
+		check "aside.1 knows $flag of $command" grep -q "^\.It Fl -${flag#--}\b" "$build/client/aside.1"
+	done < <(grep -o '^  --[a-z-]*' <<<"$out" | tr -d ' ')
+	check "aside.1 knows $command" grep -q "^\.It Cm $command\b" "$build/client/aside.1"
+done
+run help call
+check 'aside help COMMAND is the same' says 'usage: aside call'
+run --version
+check 'the version is told' says 'aside 0.'
+status=0
+"$aside" list 2>"$dir/err" >/dev/full || status=$?
+out='' err=$(<"$dir/err")
+check 'a full disk is noticed' ends 1
+check 'a full disk is named' warns 'standard output'
+
+# ── completion, as bash does it ──
+
+offers() { # WORD...: what bash would offer for the last one
+	# shellcheck disable=SC2034 # bash's own names
+	COMP_WORDS=(aside "$@") COMP_CWORD=$#
+	PATH=$(dirname "$aside"):$PATH _aside
+	out=${COMPREPLY[*]} err='' status=0
+}
+# shellcheck source=/dev/null
+. "${0%/*}/../../client/cli/aside.bash"
+offers ca
+check 'commands are completed' [ "$out" = call ]
+offers --as-user 42 call SendP
+check 'methods are completed' [ "$out" = SendPrivateReply ]
+offers call MessageService/Can
+check 'methods with their service, too' [ "$out" = MessageService/CanSend ]
+offers describe aside.v1.Si
+check 'full names as well' [ "$out" = aside.v1.Side ]
+offers token --us
+check 'flags are completed' [ "$out" = --user ]
+offers list --output j
+check 'values are completed' [ "$out" = json ]
+offers --server "ipc://$dir/nobody.sock" call Send
+check 'a server that is away offers nothing' [ -z "$out" ]
+
+finish

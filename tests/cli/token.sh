@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# aside token: the commands that its help shows make a key and a token, and a server takes it.
+#
+#     token.sh BUILD WITH-SERVER
+. "${0%/*}/lib.sh"
+with_server=$2
+chmod 755 "$dir"
+cd "$dir"
+PATH=$(dirname "$aside"):$PATH
+
+mapfile -t shown < <(aside token --help | sed -n 's/^  \([a-z]\)/\1/p')
+for line in "${shown[@]}"; do
+	[[ "$line" == aside-server* ]] || eval "$line"
+done
+run token --help
+check 'the help makes a token' [ -s token ]
+
+accepted() { # STATUS SCOPE-NEEDING CALL...: with the token in the file `token`
+	local expected=$1
+	shift
+	out=$("$with_server" --keys "$dir/keys" --listen tcp://127.0.0.1:0 -- bash -c \
+		'aside --server "$ASIDE_LISTENERS" "$@"; echo "status $?"' bash "$@" 2>&1)
+	[[ "$out" == *"status $expected" ]]
+}
+check 'a server takes it' accepted 0 --token-file token call CreatePage '{"pageId": 1, "name": "Coke", "adminUserId": 7}'
+aside token --key dev.key --kid dev --service me --scope message.read >token
+check 'but not for what it does not allow' accepted 17 --token-file token call CreatePage '{"pageId": 1, "name": "Coke", "adminUserId": 7}'
+check 'and nobody without one' accepted 26 call ListMyThreads
+openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa.key 2>/dev/null
+openssl pkey -in rsa.key -pubout -out keys/rsa.pem
+aside token --key rsa.key --kid rsa --user 42 --ttl 60 >token
+check 'RSA keys sign as well' accepted 0 --token-file token call ListMyThreads
+
+claims() { (cut -d. -f2 token; echo ==) | tr -d '\n' | tr '_-' '/+' | base64 -di 2>/dev/null | jq -e "$1" >/dev/null; }
+check 'a token says who and until when' claims '.sub == "42" and .exp - .iat == 60'
+
+refused 2 '--key FILE and --kid KID' token --kid dev --user 1
+refused 2 'either --user ID or --service NAME' token --key dev.key --kid dev
+refused 2 'either --user ID or --service NAME' token --key dev.key --kid dev --user 1 --service me
+refused 2 'is no id' token --key dev.key --kid dev --user me
+refused 2 'KID.pem' token --key dev.key --kid ../dev --user 1
+refused 2 '--service' token --key dev.key --kid dev --service 'a b'
+refused 2 '--scope is for services' token --key dev.key --kid dev --user 1 --scope user.act
+refused 2 '--scope: names' token --key dev.key --kid dev --service me --scope 'a"b'
+refused 2 'from 1 to 2592000' token --key dev.key --kid dev --user 1 --ttl 2592001
+refused 2 'from 1 to 2592000' token --key dev.key --kid dev --user 1 --ttl abc
+refused 2 'No such file' token --key none.key --kid dev --user 1
+refused 2 'chmod 600' token --key keys/dev.pem --kid dev --user 1
+chmod 600 keys/dev.pem
+refused 2 'public key' token --key keys/dev.pem --kid dev --user 1
+chmod 640 dev.key
+refused 2 'chmod 600' token --key dev.key --kid dev --user 1
+: >empty.key
+chmod 600 empty.key
+refused 2 'nothing is there' token --key empty.key --kid dev --user 1
+openssl genpkey -algorithm ED25519 -out ed.key
+refused 2 'P-256 or RSA' token --key ed.key --kid dev --user 1
+openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out small.key 2>/dev/null
+refused 2 'less than 2048' token --key small.key --kid dev --user 1
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes256 -pass pass:x -out locked.key
+refused 2 'is encrypted' token --key locked.key --kid dev --user 1
+cd /
+finish
