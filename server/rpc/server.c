@@ -1,6 +1,7 @@
 /* The life of a server, and the table of its sessions.  See server.h. */
 #include "server.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -12,7 +13,8 @@
 
 #define CHAINS 4096 /* of the table; a power of two */
 #define TICK_SECONDS 1
-#define LINGER_NS 200000000
+#define LINGER_NS 500000000
+#define LINGERS_MAX 4
 /* Larger messages, and what they take, are not for nng's threads. */
 #define VISIT_BYTES_MAX 65536
 
@@ -28,6 +30,7 @@ struct server {
 	struct session *table[CHAINS];
 	unsigned n_sessions;
 	bool draining, stopping;
+	atomic_int untold; /* sessions whose GOAWAY waits for a turn */
 	pthread_t ticker;
 	bool ticking;
 };
@@ -259,10 +262,15 @@ unsigned server_drain(struct server *server, int64_t deadline_us)
 	admission_close(server->admission);
 	signal_sessions(server, &(struct addressees){ 0, INT64_MAX }, SIGNAL_DRAIN);
 	unsigned left = admission_wait(server->admission, deadline_us);
-	/* What was on its way when the peers were told is told, too. */
-	if (left == 0)
+	/* What was on its way when the peers were told is told, too.  A peer that is busy has a turn for it soon. */
+	for (unsigned i = 0; left == 0 && i < LINGERS_MAX && (i == 0 || server->untold > 0); i++)
 		nanosleep(&(struct timespec){ 0, LINGER_NS }, NULL);
 	return left;
+}
+
+void server_told(struct server *server, int n)
+{
+	atomic_fetch_sub(&server->untold, n);
 }
 
 bool server_serving(struct server *server)

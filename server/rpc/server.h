@@ -77,5 +77,8 @@ void server_visit_later(struct session *session);
 /* Takes a dead session out of the table, if it is there. */
 void server_forget(struct session *session);
 
+/* While draining: one session more that has been told to go away, or (-1) that is to be. */
+void server_told(struct server *server, int n);
+
 /* Once a second: heartbeats, deadlines of streams, sessions that keep silent. */
 void server_tick(struct server *server);

@@ -78,7 +78,7 @@ struct session {
 	uint64_t conflicts[CONFLICTS_MAX / 64]; /* methods on which the two sides disagree, by index */
 	uint32_t stream_items; /* credit with which streams to the peer begin */
 	uint64_t stream_bytes;
-	bool draining;
+	bool draining, told; /* to go away; that GOAWAY has left */
 	unsigned answered_calls, answered_streams; /* whose replies have not left yet */
 	uint64_t last_call_id;
 	struct turn *turns[TURNS_MAX]; /* a ring */

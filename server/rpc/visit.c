@@ -139,6 +139,7 @@ static void drain(struct session *session)
 	if (session->state != SESSION_OPEN || session->draining)
 		return;
 	session->draining = true;
+	server_told(session->server, -1);
 	session_put(session, &goaway);
 	(void)fail(&elsewhere, ASIDE_UNAVAILABLE, "DRAINING", "the server is shutting down");
 	for_each_call(session, end_stream, &elsewhere);
@@ -174,6 +175,10 @@ static void flush(struct session *session)
 		session_flush(session);
 	}
 	session_set_due(session);
+	if (session->draining && !session->told && session->outbox_size == 0) {
+		session->told = true;
+		server_told(session->server, 1);
+	}
 	if (session->outbox_size > 0 || session->answered_calls + session->answered_streams == 0)
 		return;
 	admission_over(server_admission(session->server), session->answered_calls, session->answered_streams);
