@@ -8,6 +8,8 @@
 
 #include "load.h"
 
+#define TOKEN_BYTES 4096
+
 static struct aside_channel *channel;
 static drive_make *make;
 static struct load load;
@@ -20,6 +22,38 @@ static struct aside_status first_failure;
 struct slot {
 	int64_t began_us;
 };
+
+struct aside_channel *drive_open(const char *address, const char *token_file)
+{
+	static char token[TOKEN_BYTES];
+	struct aside_options options = { .token = token_file != NULL ? token : NULL };
+	struct aside_channel *opened = NULL;
+	struct aside_status status;
+	FILE *file = token_file != NULL ? fopen(token_file, "re") : NULL;
+
+	if (file != NULL && fgets(token, sizeof token, file) != NULL)
+		token[strcspn(token, "\n")] = '\0';
+	if (file != NULL)
+		fclose(file);
+	if (aside_channel_open(address, &options, &opened, &status) != ASIDE_OK) {
+		fprintf(stderr, "%s: %s\n", address, status.message);
+		exit(EXIT_FAILURE);
+	}
+	return opened;
+}
+
+/* splitmix64: never the same twice. */
+uint64_t drive_draw(void)
+{
+	static uint64_t state;
+	uint64_t start = 0;
+
+	(void)__atomic_compare_exchange_n(&state, &start, (uint64_t)load_now_us(), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	uint64_t z = __atomic_add_fetch(&state, 0x9E3779B97F4A7C15ull, __ATOMIC_RELAXED);
+	z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ull;
+	z = (z ^ z >> 27) * 0x94D049BB133111EBull;
+	return z ^ z >> 31;
+}
 
 static void start(struct slot *slot);
 

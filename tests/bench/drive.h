@@ -3,6 +3,12 @@
 
 #include "aside/channel.h"
 
+/* A channel, with the token in a file (NULL: none).  Ends the program where that cannot be. */
+struct aside_channel *drive_open(const char *address, const char *token_file);
+
+/* A number without a pattern.  Any thread. */
+uint64_t drive_draw(void);
+
 struct drive_call {
 	const struct aside_method *method;
 	const ProtobufCMessage *request;

@@ -22,13 +22,11 @@ static void make_echo(struct drive_call *ret_call)
 
 int main(int argc, char **argv)
 {
-	struct aside_channel *channel = NULL;
-	struct aside_status status;
-
-	if (argc != 5 || aside_channel_open(argv[1], NULL, &channel, &status) != ASIDE_OK) {
+	if (argc != 5) {
 		fprintf(stderr, "usage: echo_load ADDRESS SECONDS calls|threads|rate N\n");
 		return 2;
 	}
+	struct aside_channel *channel = drive_open(argv[1], NULL);
 	drive(channel, make_echo, argv[3], strtoul(argv[4], NULL, 10), atof(argv[2]));
 	aside_channel_close(channel);
 	return EXIT_SUCCESS;

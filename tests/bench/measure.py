@@ -10,6 +10,7 @@ import sys
 BUILD = pathlib.Path(os.environ.get('BENCH_BUILD', 'build-bench')).resolve()
 RUNS = int(os.environ.get('BENCH_RUNS', 5))
 SECONDS = float(os.environ.get('BENCH_SECONDS', 3))
+QUICK = RUNS == 1
 WARM_SECONDS = 0.5  # as in load.c
 WITH_US = ('setpriv', '--pdeathsig', 'TERM')  # nothing outlives the run, however it ends
 

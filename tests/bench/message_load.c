@@ -11,31 +11,17 @@
 #include "aside/v1/messages.stub.h"
 #include "aside/v1/threads.stub.h"
 #include "drive.h"
-#include "load.h"
 
-#define TOKEN_BYTES 4096
-#define TIMEOUT_MS 60000
 #define NEWEST 20
 
 /* As long as the peer's, in peer/send.sql. */
 static const char text[] = "My bottle was half empty. Is that how it is meant to be, or was the cap loose? Thank you!";
 
 static int64_t first_page, n_pages, n_threads;
-static uint64_t random_state;
-
-/* splitmix64: numbers without a pattern, and never the same twice. */
-static uint64_t draw(void)
-{
-	uint64_t z = __atomic_add_fetch(&random_state, 0x9E3779B97F4A7C15ull, __ATOMIC_RELAXED);
-
-	z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ull;
-	z = (z ^ z >> 27) * 0x94D049BB133111EBull;
-	return z ^ z >> 31;
-}
 
 static int64_t draw_page(void)
 {
-	return first_page + (int64_t)(draw() % (uint64_t)n_pages);
+	return first_page + (int64_t)(drive_draw() % (uint64_t)n_pages);
 }
 
 /* A person, in whose name the call is made. */
@@ -43,7 +29,7 @@ static int64_t draw_person(struct drive_call *call)
 {
 	static _Thread_local char digits[24];
 	static _Thread_local struct aside_metadata metadata;
-	int64_t person = 1 + (int64_t)(draw() % (uint64_t)n_threads);
+	int64_t person = 1 + (int64_t)(drive_draw() % (uint64_t)n_threads);
 
 	metadata = (struct aside_metadata){ "act-as-user", digits, 0 };
 	metadata.value_bytes = (size_t)snprintf(digits, sizeof digits, "%lld", (long long)person);
@@ -61,15 +47,14 @@ static void make_send(struct drive_call *ret_call)
 	(void)draw_person(ret_call);
 	aside__v1__content__init(&content);
 	content.text = (char *)(uintptr_t)text;
-	key[0] = draw();
-	key[1] = draw();
+	key[0] = drive_draw();
+	key[1] = drive_draw();
 	aside__v1__send_message_request__init(&request);
 	request.page_id = draw_page();
 	request.client_key = (ProtobufCBinaryData){ sizeof key, (uint8_t *)key };
 	request.content = &content;
 	ret_call->method = &aside_v1_message_service.methods[aside_v1_message_service_send_message_index];
 	ret_call->request = &request.base;
-	ret_call->options.timeout_ms = TIMEOUT_MS;
 }
 
 static void make_read(struct drive_call *ret_call)
@@ -82,7 +67,6 @@ static void make_read(struct drive_call *ret_call)
 	request.page_size = NEWEST;
 	ret_call->method = &aside_v1_message_service.methods[aside_v1_message_service_list_messages_index];
 	ret_call->request = &request.base;
-	ret_call->options.timeout_ms = TIMEOUT_MS;
 }
 
 static void make_inbox(struct drive_call *ret_call)
@@ -94,7 +78,6 @@ static void make_inbox(struct drive_call *ret_call)
 	request.page_size = NEWEST;
 	ret_call->method = &aside_v1_thread_service.methods[aside_v1_thread_service_list_page_threads_index];
 	ret_call->request = &request.base;
-	ret_call->options.timeout_ms = TIMEOUT_MS;
 }
 
 static drive_make *what(const char *name)
@@ -102,35 +85,19 @@ static drive_make *what(const char *name)
 	return strcmp(name, "send") == 0 ? make_send : strcmp(name, "read") == 0 ? make_read : make_inbox;
 }
 
-static bool read_token(const char *path, char *ret_token)
-{
-	FILE *file = fopen(path, "re");
-	bool ok = file != NULL && fgets(ret_token, TOKEN_BYTES, file) != NULL;
-
-	if (file != NULL)
-		fclose(file);
-	ret_token[strcspn(ret_token, "\n")] = '\0';
-	return ok;
-}
-
 int main(int argc, char **argv)
 {
-	static char token[TOKEN_BYTES];
-	struct aside_options options = { .token = token };
-	struct aside_channel *channel = NULL;
-	struct aside_status status;
 	long long first, last;
 
-	if (argc != 9 || sscanf(argv[4], "%lld-%lld", &first, &last) != 2 || !read_token(argv[2], token) ||
-			aside_channel_open(argv[1], &options, &channel, &status) != ASIDE_OK) {
+	if (argc != 9 || sscanf(argv[4], "%lld-%lld", &first, &last) != 2) {
 		fprintf(stderr, "usage: message_load ADDRESS TOKEN-FILE send|read|inbox FIRST-LAST THREADS SECONDS"
 				" calls|threads|rate N\n");
 		return 2;
 	}
+	struct aside_channel *channel = drive_open(argv[1], argv[2]);
 	first_page = first;
 	n_pages = last - first + 1;
 	n_threads = atoll(argv[5]);
-	random_state = (uint64_t)load_now_us();
 	drive(channel, what(argv[3]), argv[7], strtoul(argv[8], NULL, 10), atof(argv[6]));
 	aside_channel_close(channel);
 	return EXIT_SUCCESS;

@@ -5,14 +5,17 @@ import statistics
 import subprocess
 import time
 
-from measure import BUILD, CASES, SECONDS, Server, best, cpu_s, fact, figure, figures, in_turn, load, run, say
+from measure import BUILD, CASES, QUICK, RUNS, SECONDS, Server, best, cpu_s, fact, figure, figures, in_turn, load, run, say
 
-CASES |= {'send_spread': ('messages/s', 4), 'send_p50': ('µs', 1.4), 'send_hot': ('messages/s', 10), 'read_newest': ('reads/s', 1.5)}
+CASES |= {'send_spread': ('messages/s', 4), 'send_p50': ('µs', 1.4), 'send_hot': ('messages/s', 10), 'read_newest': ('reads/s', 1.5),
+          'grow_send': ('µs', 1.2), 'grow_read': ('µs', 1.2),
+          'grow_inbox': ('µs', 1.2), 'overload': ('messages/s', 0.9), 'overload_p99': ('µs', 1), 'overload_rss': ('KiB', None)}
 # What a message costs, and where; of the peer the server has no part.
 CASES |= {'send_wal': ('bytes', None), 'send_flushes': ('flushes', None), 'send_cpu': ('µs', None), 'send_cpu_client': ('µs', None),
           'send_cpu_server': ('µs', None), 'send_cpu_postgres': ('µs', None)}
 
 HERE = pathlib.Path(__file__).parent
+OURS = BUILD / 'tests/bench'
 UNDER_WAY = 256
 WATCHERS = 10000
 STATISTICS_SECONDS = 10.5  # PostgreSQL's connections tell theirs when they have been idle for 10
@@ -62,9 +65,10 @@ class Messages:
         variables = {'first': pages[0], 'last': pages[1], 'threads': threads, 'messages': messages}
         self.psql((HERE / 'fill.sql').read_text(), *(f'-v{key}={value}' for key, value in variables.items()))
 
-    def run_ours(self, what, form, n):
-        return load(BUILD / 'tests/bench/message_load', self.server.address, self.token, what,
-                    f'{self.pages[0]}-{self.pages[1]}', self.threads, SECONDS, form, n)
+    def run_ours(self, what, form, n, pages=None):
+        first, last = pages or self.pages
+        return load(OURS / 'message_load', self.server.address, self.token, what,
+                    f'{first}-{last}', self.threads, SECONDS, form, n)
 
     def run_pgbench(self, script, clients):
         """Transactions a second, and the median latency where there is one client."""
@@ -146,4 +150,31 @@ def watch(folder):
             fact('watch_rss_each', (bench.server.rss_kib() - idle) / WATCHERS, 'KiB')
 
 
-GROUPS = {'send': send, 'hot': hot, 'read': read, 'watch': watch}
+
+def grow(folder):
+    """A call's cost among ten million messages and beside ten thousand; the last page has many threads, then a million."""
+    messages, threads = (5, 100000) if QUICK else (45, 1000000)
+    with Messages(folder, 1000, 9, 1) as small, Messages(folder, 1000, 200, messages) as big:
+        small.fill((1001, 1001), 1000, 1)
+        big.fill((1001, 1001), threads, 1)
+
+        for what, pages in (('send', None), ('read', None), ('inbox', (1001, 1001))):
+            def cost(bench):
+                return 1e6 / bench.run_ours(what, 'calls', UNDER_WAY, pages)['rate']
+            figure(f'grow_{what}', *in_turn(lambda: cost(big), lambda: cost(small)))
+
+
+def overload(folder):
+    """Ten times as many messages offered as the server can take."""
+    with Messages(folder, 1000, 200, 1) as bench:
+        peak, good = [], []
+        before = bench.server.rss_kib()
+        for _ in range(RUNS):
+            peak.append(bench.run_ours('send', 'calls', UNDER_WAY))
+            good.append(bench.run_ours('send', 'rate', round(10 * peak[-1]['rate'])))
+        figure('overload', [run['rate'] for run in good], [run['rate'] for run in peak])
+        figure('overload_p99', [run['p99'] for run in good], [1e6])
+        figure('overload_rss', [bench.server.rss_kib()], [before])
+
+
+GROUPS = {'send': send, 'hot': hot, 'read': read, 'overload': overload, 'grow': grow, 'watch': watch}
