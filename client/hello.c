@@ -1,6 +1,7 @@
 /* See hello.h. */
 #include "hello.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "aside/v1/messages.rpc.h"
 #include "aside/v1/pages.rpc.h"
 #include "aside/v1/threads.rpc.h"
+#include "aside/v1/watch.rpc.h"
 #include "aside/v1/wall.rpc.h"
 #include "stream.h"
 #include "wire/envelope.h"
@@ -23,7 +25,11 @@
 
 static const struct aside_service *const services[] = { &aside_rpc_v1_health_service, &aside_rpc_v1_reflection_service,
 	&aside_v1_page_service, &aside_v1_page_settings_service, &aside_v1_wall_service, &aside_v1_thread_service,
-	&aside_v1_message_service, &aside_v1_attachment_service };
+	&aside_v1_message_service, &aside_v1_attachment_service, &aside_v1_watch_service };
+
+/* What we make of all methods, as the `methods` of a serialized Hello: concatenated to another, it is merged. */
+static struct bytes schemas;
+static pthread_once_t schemas_once = PTHREAD_ONCE_INIT;
 
 static bool add_schema(Aside__Rpc__V1__Hello *hello, const struct aside_method *method, struct arena *arena)
 {
@@ -41,22 +47,42 @@ static bool add_schema(Aside__Rpc__V1__Hello *hello, const struct aside_method *
 	return schema->layout != NULL;
 }
 
-static enum aside_code pack(const Aside__Rpc__V1__Hello *hello, struct arena *arena, uint8_t **ret, size_t *ret_size,
-		struct aside_status *err)
+/* On failure `schemas` stays empty: sessions open all the same, without the comparison. */
+static void make_schemas(void)
 {
-	struct frame frame = { .kind = FRAME_HELLO };
-	uint8_t *payload;
+	Aside__Rpc__V1__Hello hello = ASIDE__RPC__V1__HELLO__INIT;
+	Aside__Rpc__V1__MethodSchema *methods[METHODS_MAX];
+	struct arena arena;
+	uint8_t *packed;
+	bool ok = true;
 
-	frame.payload.size = aside__rpc__v1__hello__get_packed_size(hello);
-	frame.payload.data = payload = arena_alloc(arena, frame.payload.size);
-	if (payload != NULL) {
-		(void)aside__rpc__v1__hello__pack(hello, payload);
-		*ret_size = envelope_frame_size(&frame);
-		*ret = malloc(*ret_size);
-	}
-	if (payload == NULL || *ret == NULL)
+	arena_init(&arena, ARENA_BYTES);
+	hello.methods = methods;
+	for (size_t i = 0; i < sizeof services / sizeof *services; i++)
+		for (size_t k = 0; k < services[i]->n_methods && ok; k++)
+			ok = add_schema(&hello, &services[i]->methods[k], &arena);
+	packed = ok ? malloc(aside__rpc__v1__hello__get_packed_size(&hello)) : NULL;
+	if (packed != NULL)
+		schemas = (struct bytes){ packed, aside__rpc__v1__hello__pack(&hello, packed) };
+	arena_fini(&arena);
+}
+
+static enum aside_code pack(const Aside__Rpc__V1__Hello *hello, uint8_t **ret, size_t *ret_size, struct aside_status *err)
+{
+	size_t size = aside__rpc__v1__hello__get_packed_size(hello);
+	uint8_t *CLEANUP(freep) payload = malloc(size + schemas.size);
+	struct frame frame = { .kind = FRAME_HELLO, .payload = { payload, size + schemas.size } };
+	uint8_t *out = malloc(envelope_frame_size(&frame));
+
+	if (payload == NULL || out == NULL) {
+		free(out);
 		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
-	(void)envelope_frame_write(&frame, *ret);
+	}
+	(void)aside__rpc__v1__hello__pack(hello, payload);
+	if (schemas.size > 0)
+		memcpy(payload + size, schemas.data, schemas.size);
+	*ret_size = (size_t)(envelope_frame_write(&frame, out) - out);
+	*ret = out;
 	return ASIDE_OK;
 }
 
@@ -65,20 +91,16 @@ enum aside_code hello_make(const char *token, uint8_t **ret, size_t *ret_size, s
 	Aside__Rpc__V1__Hello hello = ASIDE__RPC__V1__HELLO__INIT;
 	Aside__Rpc__V1__Limits limits = ASIDE__RPC__V1__LIMITS__INIT;
 	Aside__Rpc__V1__Metadata metadata = ASIDE__RPC__V1__METADATA__INIT, *all[] = { &metadata };
-	Aside__Rpc__V1__MethodSchema *methods[METHODS_MAX];
 	char bearer[BEARER_BYTES];
-	struct arena arena;
-	enum aside_code code = ASIDE_OK;
 
 	if (token != NULL && strlen(token) + 8 > sizeof bearer)
 		return fail(err, ASIDE_INVALID_ARGUMENT, "TOKEN_TOO_LONG", "the token is longer than 6 KiB");
-	arena_init(&arena, ARENA_BYTES);
+	(void)pthread_once(&schemas_once, make_schemas);
 	limits.stream_items = STREAM_ITEMS;
 	limits.stream_bytes = STREAM_BYTES;
 	hello.limits = &limits;
 	hello.protocol_version = 1;
 	hello.peer_name = (char *)"libaside/" ASIDE_VERSION;
-	hello.methods = methods;
 	if (token != NULL) {
 		int n = snprintf(bearer, sizeof bearer, "Bearer %s", token);
 		metadata.key = (char *)"authorization";
@@ -86,12 +108,5 @@ enum aside_code hello_make(const char *token, uint8_t **ret, size_t *ret_size, s
 		hello.metadata = all;
 		hello.n_metadata = 1;
 	}
-	for (size_t i = 0; i < sizeof services / sizeof *services && code == ASIDE_OK; i++)
-		for (size_t k = 0; k < services[i]->n_methods && code == ASIDE_OK; k++)
-			if (!add_schema(&hello, &services[i]->methods[k], &arena))
-				code = fail(err, ASIDE_INTERNAL, "HELLO_TOO_LARGE", "the schema does not fit a HELLO");
-	if (code == ASIDE_OK)
-		code = pack(&hello, &arena, ret, ret_size, err);
-	arena_fini(&arena);
-	return code;
+	return pack(&hello, ret, ret_size, err);
 }
