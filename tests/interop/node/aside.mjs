@@ -4,12 +4,14 @@
 //   await plain(peer, method, request, metadata)      a call without a session
 //   const session = await Session.open(peer, metadata)
 //   await session.call(method, request, metadata)     many at a time
+//   for await (const item of session.stream(method, request, metadata))   what the server streams
 import { randomBytes } from 'node:crypto';
 import protobuf from 'protobufjs';
 import WebSocket from 'ws';
 
 const REQUEST_BIT = 0x80000000;
 const PARKED_MAX = 32;
+const STREAM_ITEMS = 16, STREAM_BYTES = 65536; // credit with which each stream begins
 const CODES = ['OK', 'CANCELLED', 'UNKNOWN', 'INVALID_ARGUMENT', 'DEADLINE_EXCEEDED', 'NOT_FOUND', 'ALREADY_EXISTS',
 	'PERMISSION_DENIED', 'RESOURCE_EXHAUSTED', 'FAILED_PRECONDITION', 'ABORTED', 'OUT_OF_RANGE', 'UNIMPLEMENTED',
 	'INTERNAL', 'UNAVAILABLE', 'DATA_LOSS', 'UNAUTHENTICATED'];
@@ -19,7 +21,7 @@ export function loadApi(protoFolder, protobufFolder) {
 	const root = new protobuf.Root();
 	root.resolvePath = (origin, target) => `${target.startsWith('google/') ? protobufFolder : protoFolder}/${target}`;
 	root.loadSync(['envelope', 'status', 'health', 'reflection'].map((name) => `aside/rpc/v1/${name}.proto`)
-		.concat(['pages', 'wall', 'threads', 'messages', 'attachments'].map((name) => `aside/v1/${name}.proto`)));
+		.concat(['pages', 'wall', 'threads', 'messages', 'attachments', 'watch'].map((name) => `aside/v1/${name}.proto`)));
 	return {
 		type: (name) => root.lookupType(name),
 		// "/aside.v1.MessageService/SendMessage"
@@ -94,11 +96,14 @@ function callFrame(callId, method, request, metadata) {
 	return { callId, call: { method: method.path, payload, metadata: entries(metadata) } };
 }
 
+const messageOf = (method, payload) => method.response.toObject(method.response.decode(payload ?? Buffer.alloc(0)),
+	{ longs: String, enums: String, defaults: true });
+
 function resultOf(api, method, reply) {
 	if (reply.code) {
 		throw new Refusal(api, reply);
 	}
-	return method.response.toObject(method.response.decode(reply.payload ?? Buffer.alloc(0)), { longs: String, enums: String, defaults: true });
+	return messageOf(method, reply.payload);
 }
 
 // The reply to a plain message holds the replies to exactly the calls in it.
@@ -132,7 +137,7 @@ export class Session {
 		session.#Envelope = peer.api.type('aside.rpc.v1.Envelope');
 		session.#id = protobuf.util.LongBits.fromHash(randomBytes(8).toString('latin1')).toLong(true);
 		session.#queue.push({ hello: { protocolVersion: 1, peerName: 'aside-node', metadata: entries(metadata),
-			limits: { messageBytes: 4 << 20 } } });
+			limits: { messageBytes: 4 << 20, streamItems: STREAM_ITEMS, streamBytes: STREAM_BYTES } } });
 		const greeting = new Promise((resolve, reject) => { session.#greeted = { resolve, reject }; });
 		session.#flush();
 		session.hello = await greeting;
@@ -145,6 +150,40 @@ export class Session {
 		const ended = new Promise((resolve, reject) => this.#calls.set(callId, { method, resolve, reject }));
 		this.#flush();
 		return ended;
+	}
+
+	// Whoever takes an item gives credit for another; whoever stops taking them cancels.
+	async *stream(path, request, metadata) {
+		const method = this.#peer.api.method(path), callId = this.#nextCall++;
+		const stream = { method, items: [], ended: false };
+		stream.news = () => new Promise((resolve) => { stream.wake = resolve; });
+		stream.resolve = () => { stream.ended = true; stream.wake?.(); };
+		stream.reject = (why) => { stream.failure = why; stream.resolve(); };
+		this.#calls.set(callId, stream);
+		this.#queue.push(callFrame(callId, method, request, metadata));
+		this.#flush();
+		try {
+			for (;;) {
+				for (let item; (item = stream.items.shift()) !== undefined;) {
+					this.#queue.push({ callId, credit: { items: 1, payloadBytes: item.length } });
+					this.#flush();
+					yield messageOf(method, item);
+				}
+				if (stream.failure) {
+					throw stream.failure;
+				}
+				if (stream.ended) {
+					return;
+				}
+				await stream.news();
+			}
+		} finally {
+			if (!stream.ended) {
+				this.#calls.delete(callId);
+				this.#queue.push({ callId, cancel: {} });
+				this.#flush();
+			}
+		}
 	}
 
 	// Sends what is queued, or nothing so that the server may speak while calls are under way.
@@ -175,6 +214,9 @@ export class Session {
 			this.#greeted.resolve(frame.hello);
 		} else if (frame.goaway) {
 			this.goaway = frame.goaway;
+		} else if (frame.item && call) {
+			call.items.push(frame.item.payload ?? Buffer.alloc(0));
+			call.wake?.();
 		} else if (frame.reply && callId === 0) {
 			this.#greeted.reject(new Refusal(this.#peer.api, frame.reply));
 		} else if (frame.reply && call) {

@@ -6,6 +6,7 @@ import { loadApi, Peer, plain, Session } from './aside.mjs';
 const [url, token, protoFolder, protobufFolder] = process.argv.slice(2);
 const api = loadApi(protoFolder, protobufFolder);
 const PAGE = '/aside.v1.PageService/', SETTINGS = '/aside.v1.PageSettingsService/', MESSAGE = '/aside.v1.MessageService/';
+const WATCH = '/aside.v1.WatchService/WatchPage';
 const bearer = { authorization: `Bearer ${token}` };
 const as = (user) => ({ 'act-as-user': user });
 const send = (text, key = randomBytes(16)) => ({ pageId: 1, clientKey: key, content: { text } });
@@ -47,11 +48,41 @@ async function manyCalls(session) {
 	assert.deepEqual(list.messages.map((message) => message.content.text), texts.slice(-200).reverse());
 }
 
+// Takes `n` events of the page after `cursor`; `act` runs once the watch stands.
+async function watch(session, cursor, n, act) {
+	const texts = [];
+	for await (const { cursor: at, event } of session.stream(WATCH, { pageId: 1, cursor }, as(7))) {
+		cursor = at;
+		if (event) {
+			texts.push(event.message.content.text);
+		} else {
+			await act();
+		}
+		if (texts.length === n) {
+			break;
+		}
+	}
+	return { cursor, texts };
+}
+
+async function streams(session) {
+	const say = (words) => Promise.all(words.map((text) => session.call(`${MESSAGE}SendMessage`, send(text), as(42))));
+	const words = (prefix, n) => Array.from({ length: n }, (_, i) => `${prefix} ${i}`);
+	const live = await watch(session, '', 100, () => say(words('live', 100))); // several times the credit
+	assert.deepEqual(live.texts, words('live', 100));
+	await say(words('missed', 50));
+	const missed = await watch(session, live.cursor, 51, () => say(['and one more']));
+	assert.deepEqual(missed.texts, [...words('missed', 50), 'and one more']);
+	await assert.rejects(watch(session, 'no cursor', 1, () => {}), (error) => error.code === 'INVALID_ARGUMENT');
+	await assert.rejects(plain(peer, WATCH, { pageId: 1 }, bearer), refused('SESSION_REQUIRED'));
+}
+
 const peer = await Peer.open(url, api);
 await plainCalls(peer);
 const session = await Session.open(peer, bearer);
 await sessionCalls(session);
 await manyCalls(session);
+await streams(session);
 await assert.rejects(Session.open(peer, { authorization: 'Bearer no.such.token' }), refused('TOKEN_INVALID'));
 peer.close();
-console.log('a client in JavaScript: plain calls, a session, 500 calls at once, refusals with their details');
+console.log('a client in JavaScript: plain calls, a session, 500 calls at once, refusals with their details, streams');
