@@ -9,38 +9,61 @@
 #include "channel.h"
 #include "fork.h"
 #include "hello.h"
+#include "resolver.h"
 #include "wire/status.h"
 
 #define CONNECT_TIMEOUT_MS 5000
 #define TIMEOUT_MS_MAX 3600000
+#define RESOLVE_INTERVAL_MS 30000
 
 static const struct failure cancelled = { ASIDE_CANCELLED, "CANCELLED", "the caller cancelled the call", false };
 
 /* ── channels ────────────────────────────────────────────────────────────────────────────────────── */
 
-static enum aside_code open_endpoints(struct aside_channel *channel, const char *addresses,
-		const struct aside_options *options, struct aside_status *err)
+static char *copy_text(const char *text, bool *ok)
 {
-	enum aside_code code = ASIDE_OK;
+	char *copy = text != NULL ? strdup(text) : NULL;
 
-	for (const char *at = addresses; code == ASIDE_OK; at += strcspn(at, ",") + 1) {
-		size_t length = strcspn(at, ",");
-		char url[ASIDE_ADDRESS_MAX];
-		if (length == 0 || length >= sizeof url || channel->n_endpoints == ASIDE_ENDPOINTS_MAX)
-			return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_ADDRESS", "%s: 1 to %d addresses, comma-separated",
-					addresses, ASIDE_ENDPOINTS_MAX);
-		struct endpoint *endpoint = &channel->endpoints[channel->n_endpoints];
-		struct link_events events = receive_events(endpoint);
-		(void)snprintf(url, sizeof url, "%.*s", (int)length, at);
-		endpoint->channel = channel;
-		TAILQ_INIT(&endpoint->attempts);
-		TAILQ_INIT(&endpoint->queue);
-		code = link_open(url, options, &events, &endpoint->link, err);
-		channel->n_endpoints += code == ASIDE_OK;
-		if (at[length] == '\0')
-			break;
-	}
-	return code;
+	*ok = *ok && (text == NULL || copy != NULL);
+	return copy;
+}
+
+static uint32_t or_else(uint32_t value, uint32_t otherwise)
+{
+	return value != 0 ? value : otherwise;
+}
+
+static bool copy_options(struct aside_options *to, const struct aside_options *from)
+{
+	bool ok = true;
+
+	*to = *from;
+	to->token = copy_text(from->token, &ok);
+	to->ca_file = copy_text(from->ca_file, &ok);
+	to->server_name = copy_text(from->server_name, &ok);
+	to->connect_timeout_ms = or_else(from->connect_timeout_ms, CONNECT_TIMEOUT_MS);
+	to->resolve_interval_ms = or_else(from->resolve_interval_ms, RESOLVE_INTERVAL_MS);
+	return ok;
+}
+
+static void free_options(struct aside_options *options)
+{
+	free((void *)(uintptr_t)options->token);
+	free((void *)(uintptr_t)options->ca_file);
+	free((void *)(uintptr_t)options->server_name);
+}
+
+static void channel_free(struct aside_channel *channel)
+{
+	timers_fini(&channel->timers);
+	table_fini(&channel->attempts);
+	table_fini(&channel->handles);
+	pthread_mutex_destroy(&channel->mutex);
+	pthread_cond_destroy(&channel->wake);
+	pthread_cond_destroy(&channel->changed);
+	free_options(&channel->options);
+	free(channel->hello);
+	free(channel);
 }
 
 static struct aside_channel *channel_new(const struct aside_options *options)
@@ -50,15 +73,8 @@ static struct aside_channel *channel_new(const struct aside_options *options)
 
 	if (channel == NULL)
 		return NULL;
-	if (!table_init(&channel->attempts) || !table_init(&channel->handles)) {
-		table_fini(&channel->attempts);
-		free(channel);
-		return NULL;
-	}
 	TAILQ_INIT(&channel->waiting);
 	channel->generation = fork_generation();
-	channel->timeout_ms = options->timeout_ms;
-	channel->connect_timeout_ms = options->connect_timeout_ms != 0 ? options->connect_timeout_ms : CONNECT_TIMEOUT_MS;
 	channel->ended_tail = &channel->ended;
 	channel->streams_tail = &channel->streams;
 	budget_init(&channel->budget);
@@ -70,7 +86,10 @@ static struct aside_channel *channel_new(const struct aside_options *options)
 	pthread_cond_init(&channel->wake, &attributes);
 	pthread_cond_init(&channel->changed, &attributes);
 	pthread_condattr_destroy(&attributes);
-	return channel;
+	if (table_init(&channel->attempts) && table_init(&channel->handles) && copy_options(&channel->options, options))
+		return channel;
+	channel_free(channel);
+	return NULL;
 }
 
 enum aside_code aside_channel_open(const char *endpoints, const struct aside_options *options,
@@ -85,17 +104,16 @@ enum aside_code aside_channel_open(const char *endpoints, const struct aside_opt
 	channel = channel_new(options != NULL ? options : &defaults);
 	if (channel == NULL)
 		return fail(ret_status, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
-	options = options != NULL ? options : &defaults;
-	code = hello_make(options->token, &channel->hello, &channel->hello_size, ret_status);
-	/* The links' events wait for the mutex, and find a channel that is whole. */
+	code = hello_make(channel->options.token, &channel->hello, &channel->hello_size, ret_status);
+	/* Whoever comes meanwhile waits for the mutex, and finds a channel that is whole. */
 	pthread_mutex_lock(&channel->mutex);
 	if (code == ASIDE_OK && pthread_create(&channel->thread, NULL, channel_run, channel) != 0)
 		code = fail(ret_status, ASIDE_RESOURCE_EXHAUSTED, "NO_THREAD", "cannot start a thread");
 	else
 		channel->started = code == ASIDE_OK;
-	if (code == ASIDE_OK)
-		code = open_endpoints(channel, endpoints, options, ret_status);
 	pthread_mutex_unlock(&channel->mutex);
+	if (code == ASIDE_OK)
+		code = resolver_open(channel, endpoints, &channel->resolver, ret_status);
 	if (code != ASIDE_OK)
 		aside_channel_close(channel);
 	else
@@ -111,43 +129,36 @@ static void end_all(struct aside_channel *channel)
 		channel_end(channel, (struct pending *)entry, &cancelled);
 }
 
+static void free_endpoints(struct aside_channel *channel)
+{
+	for (;;) {
+		pthread_mutex_lock(&channel->mutex);
+		struct endpoint *endpoint = channel->n_endpoints > 0 ? channel->endpoints[--channel->n_endpoints] : NULL;
+		pthread_mutex_unlock(&channel->mutex);
+		if (endpoint == NULL)
+			return;
+		endpoint_free(endpoint);
+	}
+}
+
 void aside_channel_close(struct aside_channel *channel)
 {
 	if (channel == NULL || channel->generation != fork_generation())
 		return;
+	resolver_close(channel->resolver);
 	pthread_mutex_lock(&channel->mutex);
 	channel->closing = true;
 	end_all(channel);
-	pthread_cond_signal(&channel->wake);
+	channel_wake(channel);
 	pthread_cond_broadcast(&channel->changed);
 	pthread_mutex_unlock(&channel->mutex);
 	if (channel->started)
 		pthread_join(channel->thread, NULL);
-	for (size_t i = 0; i < channel->n_endpoints; i++)
-		endpoint_fini(&channel->endpoints[i]);
-	channel->n_endpoints = 0;
+	free_endpoints(channel);
 	pthread_mutex_lock(&channel->mutex);
-	end_all(channel);
 	channel_run_callbacks(channel);
 	pthread_mutex_unlock(&channel->mutex);
-	timers_fini(&channel->timers);
-	table_fini(&channel->attempts);
-	table_fini(&channel->handles);
-	pthread_mutex_destroy(&channel->mutex);
-	pthread_cond_destroy(&channel->wake);
-	pthread_cond_destroy(&channel->changed);
-	free(channel->hello);
-	free(channel);
-}
-
-static enum aside_state state_of(const struct aside_channel *channel)
-{
-	enum aside_state state = ASIDE_STATE_CONNECTING;
-
-	for (size_t i = 0; i < channel->n_endpoints; i++)
-		if (channel->endpoints[i].state == ENDPOINT_UP)
-			state = ASIDE_STATE_READY;
-	return channel->closing ? ASIDE_STATE_CLOSED : state;
+	channel_free(channel);
 }
 
 enum aside_state aside_channel_state(struct aside_channel *channel)
@@ -155,7 +166,7 @@ enum aside_state aside_channel_state(struct aside_channel *channel)
 	if (channel->generation != fork_generation())
 		return ASIDE_STATE_CLOSED;
 	pthread_mutex_lock(&channel->mutex);
-	enum aside_state state = state_of(channel);
+	enum aside_state state = channel_state(channel);
 	pthread_mutex_unlock(&channel->mutex);
 	return state;
 }
@@ -169,9 +180,9 @@ enum aside_state aside_channel_wait(struct aside_channel *channel, enum aside_st
 	if (channel->generation != fork_generation())
 		return ASIDE_STATE_CLOSED;
 	pthread_mutex_lock(&channel->mutex);
-	while (state_of(channel) == state && rc != ETIMEDOUT)
+	while (channel_state(channel) == state && rc != ETIMEDOUT)
 		rc = pthread_cond_timedwait(&channel->changed, &channel->mutex, &until);
-	state = state_of(channel);
+	state = channel_state(channel);
 	pthread_mutex_unlock(&channel->mutex);
 	return state;
 }
@@ -197,8 +208,8 @@ static enum aside_code begin(struct aside_channel *channel, const struct aside_m
 	call->done = done;
 	call->user = user;
 	call->blocking = blocking;
-	pending_set_times(call, options, channel->timeout_ms != 0 ? channel->timeout_ms : method->timeout_ms, TIMEOUT_MS_MAX,
-			channel->connect_timeout_ms);
+	pending_set_times(call, options, channel->options.timeout_ms != 0 ? channel->options.timeout_ms : method->timeout_ms, TIMEOUT_MS_MAX,
+			channel->options.connect_timeout_ms);
 	*ret = call;
 	return ASIDE_OK;
 }

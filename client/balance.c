@@ -9,13 +9,13 @@
 
 /* Those that take calls, without `other`; of these the ones not ejected, where there are any. */
 static size_t candidates(struct aside_channel *channel, const struct endpoint *other, int64_t now_us,
-		struct endpoint *ret[ASIDE_ENDPOINTS_MAX])
+		struct endpoint *ret[ENDPOINTS_MAX])
 {
 	bool any_good = false;
 	size_t n = 0;
 
 	for (size_t i = 0; i < channel->n_endpoints; i++) {
-		struct endpoint *endpoint = &channel->endpoints[i];
+		struct endpoint *endpoint = channel->endpoints[i];
 		bool good = endpoint->ejected_until_us <= now_us;
 		if (endpoint->state != ENDPOINT_UP || endpoint == other || (any_good && !good))
 			continue;
@@ -29,7 +29,7 @@ static size_t candidates(struct aside_channel *channel, const struct endpoint *o
 
 struct endpoint *balance_pick(struct aside_channel *channel, const struct endpoint *other, int64_t now_us)
 {
-	struct endpoint *up[ASIDE_ENDPOINTS_MAX];
+	struct endpoint *up[ENDPOINTS_MAX];
 	size_t n = candidates(channel, other, now_us, up);
 
 	if (n == 0)

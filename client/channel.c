@@ -6,7 +6,6 @@
 
 #include "balance.h"
 
-#define CHECK_US 5000000ll /* between two looks at silent servers */
 #define FLUSH_CALLS 128 /* so that the server has something to do meanwhile */
 
 static const struct failure lost = { ASIDE_UNAVAILABLE, "CONNECTION_LOST",
@@ -39,7 +38,7 @@ uint64_t channel_random(struct aside_channel *channel)
 
 /* ── a call's way ────────────────────────────────────────────────────────────────────────────────── */
 
-static void wake_thread(struct aside_channel *channel)
+void channel_wake(struct aside_channel *channel)
 {
 	if (channel->sleeping)
 		pthread_cond_signal(&channel->wake);
@@ -51,7 +50,15 @@ static void give_to_thread(struct aside_channel *channel, struct pending *call)
 	call->next = NULL;
 	*channel->ended_tail = call;
 	channel->ended_tail = &call->next;
-	wake_thread(channel);
+	channel_wake(channel);
+}
+
+enum aside_state channel_state(const struct aside_channel *channel)
+{
+	for (size_t i = 0; i < channel->n_endpoints; i++)
+		if (channel->endpoints[i]->state == ENDPOINT_UP && !channel->closing)
+			return ASIDE_STATE_READY;
+	return channel->closing ? ASIDE_STATE_CLOSED : ASIDE_STATE_CONNECTING;
 }
 
 bool channel_in_callback(const struct aside_channel *channel)
@@ -120,7 +127,7 @@ static void set_timer(struct aside_channel *channel, struct pending *call)
 	if (!timers_set(&channel->timers, call, due))
 		channel_end(channel, call, &no_memory);
 	else if (due < first)
-		wake_thread(channel);
+		channel_wake(channel);
 }
 
 /* A new attempt at `endpoint`. */
@@ -244,6 +251,27 @@ static void on_timer(struct aside_channel *channel, struct pending *call, int64_
 		set_timer(channel, call);
 }
 
+void channel_move_attempts(struct aside_channel *channel, struct endpoint *endpoint)
+{
+	uint64_t last_id = channel->next_id; /* those that come back have later ones */
+
+	for (struct attempt *attempt; (attempt = TAILQ_FIRST(&endpoint->attempts)) != NULL && attempt->entry.id <= last_id;)
+		channel_fail_attempt(channel, attempt, attempt->state == ATTEMPT_SENT ? RETRY_UNKNOWN : RETRY_UNSENT, 0);
+}
+
+void channel_lose(struct aside_channel *channel, struct endpoint *endpoint)
+{
+	link_reset(endpoint->link);
+	if (endpoint->state == ENDPOINT_DOWN)
+		return;
+	endpoint_end(endpoint);
+	if (!channel->closing) {
+		balance_failed(endpoint, channel_now_us());
+		channel_move_attempts(channel, endpoint);
+	}
+	pthread_cond_broadcast(&channel->changed);
+}
+
 void channel_run_callbacks(struct aside_channel *channel)
 {
 	struct pending *ended = channel->ended;
@@ -267,20 +295,63 @@ void channel_run_callbacks(struct aside_channel *channel)
 		stream_run_callbacks(streams);
 	pthread_mutex_lock(&channel->mutex);
 	for (size_t i = 0; i < channel->n_endpoints; i++)
-		endpoint_flush(&channel->endpoints[i], channel_now_us());
+		endpoint_flush(channel->endpoints[i], channel_now_us());
 }
 
 /* A server that keeps silent although it has a request of ours is gone. */
 static void check_silence(struct aside_channel *channel, int64_t now)
 {
 	for (size_t i = 0; i < channel->n_endpoints; i++) {
-		struct endpoint *endpoint = &channel->endpoints[i];
-		if (endpoint->state == ENDPOINT_DOWN || endpoint->outstanding == 0 ||
-				endpoint->waiting_since_us + SILENCE_US > now)
-			continue;
-		endpoint->waiting_since_us = now;
-		link_reset(endpoint->link);
+		struct endpoint *endpoint = channel->endpoints[i];
+		if (endpoint->state != ENDPOINT_DOWN && endpoint->waiting_since_us + SILENCE_US <= now)
+			channel_lose(channel, endpoint);
 	}
+}
+
+/* A connection that is old leaves while others take its calls, and is made anew when it has none. */
+static void check_age(struct aside_channel *channel, int64_t now)
+{
+	for (size_t i = 0; i < channel->n_endpoints; i++) {
+		struct endpoint *endpoint = channel->endpoints[i];
+		if (endpoint->state == ENDPOINT_DOWN || endpoint->old_us > now)
+			continue;
+		if (endpoint->n_attempts == 0)
+			channel_lose(channel, endpoint);
+		else if (is_elsewhere(channel, endpoint, now))
+			endpoint->state = ENDPOINT_LEAVING;
+	}
+}
+
+/* Frees one that is no longer listed and has no calls; false: there is none such. */
+static bool free_unlisted(struct aside_channel *channel)
+{
+	for (size_t i = 0; i < channel->n_endpoints; i++) {
+		struct endpoint *endpoint = channel->endpoints[i];
+		if (endpoint->listed || endpoint->n_attempts > 0)
+			continue;
+		channel->endpoints[i] = channel->endpoints[--channel->n_endpoints];
+		pthread_cond_broadcast(&channel->changed);
+		pthread_mutex_unlock(&channel->mutex);
+		endpoint_free(endpoint);
+		pthread_mutex_lock(&channel->mutex);
+		return true;
+	}
+	return false;
+}
+
+/* When the thread has something to do, if nobody wakes it before. */
+static int64_t next_look(const struct aside_channel *channel)
+{
+	int64_t due = timers_first(&channel->timers);
+
+	for (size_t i = 0; i < channel->n_endpoints; i++) {
+		const struct endpoint *endpoint = channel->endpoints[i];
+		if (endpoint->state != ENDPOINT_DOWN && endpoint->waiting_since_us + SILENCE_US < due)
+			due = endpoint->waiting_since_us + SILENCE_US;
+		if (endpoint->state == ENDPOINT_UP && endpoint->n_attempts == 0 && endpoint->old_us < due)
+			due = endpoint->old_us;
+	}
+	return due;
 }
 
 static void wait_until(struct aside_channel *channel, int64_t due_us)
@@ -301,19 +372,20 @@ void *channel_run(void *arg)
 
 	pthread_mutex_lock(&channel->mutex);
 	while (!channel->closing) {
-		int64_t now = channel_now_us(), due = channel->handles.n > 0 ? now + CHECK_US : INT64_MAX;
+		int64_t now = channel_now_us();
 		check_silence(channel, now);
+		check_age(channel, now);
+		if (free_unlisted(channel))
+			continue;
 		while (timers_first(&channel->timers) <= now)
 			on_timer(channel, timers_take(&channel->timers), now);
 		if (channel->ended != NULL || channel->streams != NULL) {
 			channel_run_callbacks(channel);
 			continue;
 		}
-		if (timers_first(&channel->timers) < due)
-			due = timers_first(&channel->timers);
 		for (size_t i = 0; i < channel->n_endpoints; i++) /* what timers have queued */
-			endpoint_flush(&channel->endpoints[i], now);
-		wait_until(channel, due);
+			endpoint_flush(channel->endpoints[i], now);
+		wait_until(channel, next_look(channel));
 	}
 	pthread_mutex_unlock(&channel->mutex);
 	return NULL;
@@ -327,5 +399,5 @@ void channel_serve_stream(struct aside_channel *channel, struct aside_stream *st
 	stream->next_due = NULL;
 	*channel->streams_tail = stream;
 	channel->streams_tail = &stream->next_due;
-	wake_thread(channel);
+	channel_wake(channel);
 }

@@ -18,15 +18,21 @@
 #include "table.h"
 #include "timers.h"
 
+/* Those of the addresses, and those that only end their calls. */
+#define ENDPOINTS_MAX (2 * ASIDE_ENDPOINTS_MAX)
+
+struct resolver;
+
 struct aside_channel {
 	pthread_mutex_t mutex;
 	pthread_cond_t wake, changed; /* the thread; those who watch the state */
 	pthread_t thread;
 	bool started, closing;
 	unsigned generation; /* of the process that opened it: fork.h */
-	struct endpoint endpoints[ASIDE_ENDPOINTS_MAX];
+	struct aside_options options; /* a copy; zeros are replaced */
+	struct resolver *resolver;
+	struct endpoint *endpoints[ENDPOINTS_MAX];
 	size_t n_endpoints;
-	uint32_t timeout_ms, connect_timeout_ms;
 	uint8_t *hello; /* the serialized HELLO frame */
 	size_t hello_size;
 	uint64_t next_id;     /* of an attempt */
@@ -61,6 +67,11 @@ void channel_run_callbacks(struct aside_channel *channel);
 
 /* ── under the mutex ─────────────────────────────────────────────────────────────────────────────── */
 
+/* The thread has something to do. */
+void channel_wake(struct aside_channel *channel);
+
+enum aside_state channel_state(const struct aside_channel *channel);
+
 /* Begins a call. */
 void channel_add(struct aside_channel *channel, struct pending *call);
 
@@ -80,6 +91,12 @@ void channel_drop_attempt(struct aside_channel *channel, struct attempt *attempt
  * reply it has or as lost. */
 void channel_fail_attempt(struct aside_channel *channel, struct attempt *attempt, enum retry_cause cause,
 		uint64_t retry_after_us);
+
+/* Attempts at a server that has lost them, or will: each is made elsewhere, as far as that is safe. */
+void channel_move_attempts(struct aside_channel *channel, struct endpoint *endpoint);
+
+/* The connection is lost, or is to be: another is made. */
+void channel_lose(struct aside_channel *channel, struct endpoint *endpoint);
 
 /* Sends what is queued at `endpoint`: at once, or when the callbacks that run just now have returned. */
 void channel_flush(struct aside_channel *channel, struct endpoint *endpoint);

@@ -1,25 +1,23 @@
 /* See endpoint.h. */
 #include "endpoint.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "channel.h"
+#include "wire/status.h"
 
 #define MESSAGE_BYTES_MAX (1u << 20) /* frames beyond this go in the next message */
-#define SESSION_IDLE_US 30000000ll   /* the server forgets a session that was silent for 60 s */
 
-/* Whether the server may have forgotten the session, in which nothing is under way. */
-static bool is_stale(const struct endpoint *endpoint)
+/* Whether the server has answered HELLO. */
+static bool is_greeted(const struct endpoint *endpoint)
 {
-	return endpoint->n_attempts == 0 && endpoint->outstanding == 0 &&
-			channel_now_us() - endpoint->waiting_since_us > SESSION_IDLE_US;
+	return endpoint->next_in > 1;
 }
 
 void endpoint_queue(struct endpoint *endpoint, struct attempt *attempt)
 {
-	if (is_stale(endpoint))
-		endpoint_begin(endpoint);
 	attempt->state = ATTEMPT_QUEUED;
 	attempt->endpoint = endpoint;
 	TAILQ_INSERT_TAIL(&endpoint->queue, attempt, queued);
@@ -40,7 +38,8 @@ void endpoint_leave(struct endpoint *endpoint, struct attempt *attempt)
 		unqueue(endpoint, attempt);
 	TAILQ_REMOVE(&endpoint->attempts, attempt, member);
 	attempt->state = ATTEMPT_NONE;
-	endpoint->n_attempts--;
+	if (--endpoint->n_attempts == 0 && (endpoint->state == ENDPOINT_LEAVING || !endpoint->listed))
+		channel_wake(endpoint->channel);
 }
 
 bool endpoint_put(struct endpoint *endpoint, const struct frame *frame)
@@ -105,16 +104,20 @@ static void write_frames(struct endpoint *endpoint, size_t size, uint8_t *out)
 	memmove(endpoint->frames, endpoint->frames + size, endpoint->frames_size);
 }
 
-/* One message with as much as fits; false without memory. */
+/* One message; false without memory.  HELLO goes alone: what follows it finds a server that has answered it, and
+ * takes calls. */
 static bool send_one(struct endpoint *endpoint, int64_t now_us)
 {
 	struct envelope_head head = { endpoint->session, endpoint->next_out };
-	struct bytes hello = endpoint->next_out == 1 ? channel_hello(endpoint->channel) : (struct bytes){ NULL, 0 };
+	struct bytes hello = channel_hello(endpoint->channel);
 	uint8_t written[ENVELOPE_HEAD_MAX], *out;
-	size_t head_size = (size_t)(envelope_head_write(&head, written) - written), n, others = 0;
-	bool all_calls;
-	size_t calls = measure(endpoint, now_us, &n, &all_calls);
+	size_t head_size = (size_t)(envelope_head_write(&head, written) - written), n = 0, calls = 0, others = 0;
+	bool all_calls = false;
 
+	if (endpoint->next_out > 1) {
+		calls = measure(endpoint, now_us, &n, &all_calls);
+		hello.size = 0;
+	}
 	if (all_calls) /* a frame never overtakes its call */
 		others = envelope_fitting(endpoint->frames, endpoint->frames_size, MESSAGE_BYTES_MAX);
 	void *message = link_message_new(head_size + hello.size + calls + others, &out);
@@ -128,20 +131,26 @@ static bool send_one(struct endpoint *endpoint, int64_t now_us)
 	endpoint->next_out++;
 	if (endpoint->outstanding++ == 0)
 		endpoint->waiting_since_us = now_us;
-	link_send(endpoint->link, message);
+	link_send(endpoint->link, endpoint->session, message);
 	return true;
+}
+
+/* Whether a message should leave now: one that says something, or one that waits with the server. */
+static bool wants_to_send(const struct endpoint *endpoint)
+{
+	if (endpoint->state == ENDPOINT_DOWN)
+		return false;
+	if (!is_greeted(endpoint))
+		return endpoint->outstanding == 0;
+	if (endpoint->n_queued > 0 || endpoint->frames_size > 0)
+		return endpoint->outstanding < UNDER_WAY_MAX;
+	return endpoint->outstanding == 0 && (endpoint->state == ENDPOINT_UP || endpoint->n_attempts > 0);
 }
 
 void endpoint_flush(struct endpoint *endpoint, int64_t now_us)
 {
-	bool sent = true;
-
-	while (sent && endpoint->state != ENDPOINT_DOWN && endpoint->outstanding < UNDER_WAY_MAX) {
-		bool something = endpoint->n_queued > 0 || endpoint->frames_size > 0;
-		if (!something && (endpoint->n_attempts == 0 || endpoint->outstanding > 0))
-			return;
-		sent = send_one(endpoint, now_us); /* without memory: again with the next event */
-	}
+	while (wants_to_send(endpoint) && send_one(endpoint, now_us))
+		; /* without memory: again with the next event */
 }
 
 /* ── receiving ───────────────────────────────────────────────────────────────────────────────────── */
@@ -150,9 +159,10 @@ static void hold_early(struct endpoint *endpoint, uint64_t sequence, struct rece
 {
 	struct early *early = malloc(sizeof *early), **at = &endpoint->early;
 
-	if (early == NULL) {
+	if (early == NULL || sequence < endpoint->next_in) { /* it will never be in sequence again */
+		free(early);
 		received_release(received);
-		link_reset(endpoint->link); /* it will never be in sequence again */
+		channel_lose(endpoint->channel, endpoint);
 		return;
 	}
 	while (*at != NULL && (*at)->sequence < sequence)
@@ -204,6 +214,7 @@ void endpoint_begin(struct endpoint *endpoint)
 			endpoint->session ^= (uint64_t)channel_now_us() << 20; /* never on Linux once it has booted */
 	while (endpoint->session == 0);
 	endpoint->next_out = endpoint->next_in = 1;
+	endpoint->waiting_since_us = channel_now_us();
 	endpoint->stream_items = 0;
 	endpoint->stream_bytes = 0;
 }
@@ -216,9 +227,44 @@ void endpoint_end(struct endpoint *endpoint)
 	endpoint->session = 0;
 }
 
-void endpoint_fini(struct endpoint *endpoint)
+/* ── life ────────────────────────────────────────────────────────────────────────────────────────── */
+
+enum aside_code endpoint_new(struct aside_channel *channel, const char *url, struct aside_status *err)
+{
+	struct endpoint *endpoint = calloc(1, sizeof *endpoint);
+	struct link_events events = receive_events(endpoint);
+	enum aside_code code;
+
+	if (endpoint == NULL || channel->n_endpoints == ENDPOINTS_MAX) {
+		free(endpoint);
+		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory, or too many addresses");
+	}
+	endpoint->channel = channel;
+	endpoint->listed = true;
+	endpoint->old_us = INT64_MAX;
+	(void)snprintf(endpoint->url, sizeof endpoint->url, "%s", url);
+	TAILQ_INIT(&endpoint->attempts);
+	TAILQ_INIT(&endpoint->queue);
+	code = link_open(url, &channel->options, &events, &endpoint->link, err);
+	if (code != ASIDE_OK)
+		free(endpoint);
+	else
+		channel->endpoints[channel->n_endpoints++] = endpoint;
+	return code;
+}
+
+void endpoint_unlist(struct endpoint *endpoint)
+{
+	endpoint->listed = false;
+	if (endpoint->state == ENDPOINT_UP)
+		endpoint->state = ENDPOINT_LEAVING;
+	channel_wake(endpoint->channel);
+}
+
+void endpoint_free(struct endpoint *endpoint)
 {
 	link_close(endpoint->link);
 	forget_early(endpoint);
 	free(endpoint->frames);
+	free(endpoint);
 }

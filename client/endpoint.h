@@ -2,7 +2,8 @@
  *
  *     DOWN ──up──▶ UP ──GOAWAY──▶ LEAVING        (down from anywhere: DOWN)
  *
- * Calls queue while messages are under way; when one is answered everything queued goes in the next: no timer, no
+ * HELLO leaves as soon as it is UP, and one request always waits with the server: so that an idle client hears that
+ * the server leaves, or that it is gone.  Calls queue until HELLO is answered, and while messages are under way; when one is answered everything queued goes in the next: no timer, no
  * delay when idle.  Everything here is under the channel's mutex. */
 #pragma once
 
@@ -29,8 +30,11 @@ struct early {
 
 struct endpoint {
 	struct aside_channel *channel;
+	char url[ASIDE_ADDRESS_MAX];
+	bool listed; /* among the channel's addresses: others only end their calls */
 	struct link *link;
 	enum endpoint_state state;
+	int64_t old_us; /* when the connection has its maximum age; INT64_MAX: never */
 	uint64_t session;            /* its number: a new one for each connection */
 	uint64_t next_out, next_in;  /* sequence numbers */
 	unsigned outstanding;        /* requests the server has not answered */
@@ -47,6 +51,15 @@ struct endpoint {
 	int64_t ejected_until_us;  /* no calls before, unless every other is worse */
 };
 
+/* One more of the channel's.  INVALID_ARGUMENT, reason BAD_ADDRESS; RESOURCE_EXHAUSTED. */
+enum aside_code endpoint_new(struct aside_channel *channel, const char *url, struct aside_status *err) MUST_CHECK;
+
+/* Its address is no longer the channel's: freed when its calls have ended. */
+void endpoint_unlist(struct endpoint *endpoint);
+
+/* Waits for its link's events.  Without the mutex; no attempt may be there. */
+void endpoint_free(struct endpoint *endpoint);
+
 /* Puts an attempt in the queue, with a call id.  endpoint_flush() sends it. */
 void endpoint_queue(struct endpoint *endpoint, struct attempt *attempt);
 
@@ -56,7 +69,7 @@ void endpoint_leave(struct endpoint *endpoint, struct attempt *attempt);
 /* Queues another frame of a call that was sent or is queued.  False without memory. */
 bool endpoint_put(struct endpoint *endpoint, const struct frame *frame) MUST_CHECK;
 
-/* Sends what is queued, or an empty message to keep one request with the server while calls are under way. */
+/* Sends what is queued, or an empty message to keep one request with the server. */
 void endpoint_flush(struct endpoint *endpoint, int64_t now_us);
 
 /* The next message in sequence among `received` (taken; NULL: none) and those that came early; NULL: not yet. */
@@ -67,5 +80,3 @@ void endpoint_begin(struct endpoint *endpoint);
 
 /* DOWN: what was outstanding is void. */
 void endpoint_end(struct endpoint *endpoint);
-
-void endpoint_fini(struct endpoint *endpoint);

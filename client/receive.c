@@ -22,6 +22,15 @@ static enum retry_cause read_failure(const struct frame *frame, uint64_t *ret_re
 	return retry_cause(&status);
 }
 
+/* The server takes no further calls; another will, once it is connected again. */
+static void leave(struct aside_channel *channel, struct endpoint *endpoint)
+{
+	if (endpoint->state != ENDPOINT_UP)
+		return;
+	endpoint->state = ENDPOINT_LEAVING;
+	pthread_cond_broadcast(&channel->changed);
+}
+
 static void handle_reply(struct aside_channel *channel, struct attempt *attempt, struct received *received,
 		const struct frame *frame)
 {
@@ -41,6 +50,8 @@ static void handle_reply(struct aside_channel *channel, struct attempt *attempt,
 		balance_succeeded(endpoint);
 		budget_success(&channel->budget);
 	}
+	if (cause == RETRY_LEAVING)
+		leave(channel, endpoint); /* it told only the sessions it had when it began to */
 	if (cause != RETRY_NEVER) {
 		channel_fail_attempt(channel, attempt, cause, retry_after_us);
 		return;
@@ -49,31 +60,15 @@ static void handle_reply(struct aside_channel *channel, struct attempt *attempt,
 	channel_end(channel, call, NULL);
 }
 
-/* An attempt at a server that goes away: elsewhere, as far as that is safe. */
-static void move_away(struct aside_channel *channel, struct attempt *attempt, bool executed)
-{
-	channel_fail_attempt(channel, attempt, executed ? RETRY_UNKNOWN : RETRY_UNSENT, 0);
-}
-
-/* Those that come back to the endpoint have later ids. */
-static void move_all_away(struct aside_channel *channel, struct endpoint *endpoint)
-{
-	uint64_t last_id = channel->next_id;
-
-	for (struct attempt *attempt; (attempt = TAILQ_FIRST(&endpoint->attempts)) != NULL && attempt->entry.id <= last_id;)
-		move_away(channel, attempt, attempt->state == ATTEMPT_SENT);
-}
-
 /* Those after the last one it accepted were certainly not executed. */
 static void handle_goaway(struct aside_channel *channel, struct endpoint *endpoint, const struct frame *frame)
 {
-	endpoint->state = ENDPOINT_LEAVING;
+	leave(channel, endpoint);
 	for (struct attempt *attempt = TAILQ_FIRST(&endpoint->attempts), *next; attempt != NULL; attempt = next) {
 		next = TAILQ_NEXT(attempt, member);
 		if (attempt->state == ATTEMPT_QUEUED || attempt->entry.id > frame->last_call_id)
-			move_away(channel, attempt, false);
+			channel_fail_attempt(channel, attempt, RETRY_UNSENT, 0);
 	}
-	pthread_cond_broadcast(&channel->changed);
 }
 
 static void handle_hello(struct endpoint *endpoint, const struct frame *frame)
@@ -129,7 +124,7 @@ static void handle_frames(struct aside_channel *channel, struct endpoint *endpoi
 			handle_call_frame(channel, endpoint, received, &frame);
 	}
 	if (code != ASIDE_OK)
-		link_reset(endpoint->link); /* what followed is lost */
+		channel_lose(channel, endpoint); /* what followed is lost */
 	received_release(received);
 }
 
@@ -139,10 +134,17 @@ static void on_up(void *user)
 {
 	struct endpoint *endpoint = user;
 	struct aside_channel *channel = endpoint->channel;
+	int64_t age_us = channel->options.connection_age_ms * 1000ll;
 
 	pthread_mutex_lock(&channel->mutex);
 	endpoint_begin(endpoint);
+	if (!endpoint->listed)
+		endpoint->state = ENDPOINT_LEAVING;
+	if (age_us > 0) /* not all at once */
+		endpoint->old_us = channel_now_us() + age_us * 3 / 4 + (int64_t)(channel_random(channel) % (uint64_t)age_us) / 2;
 	channel_place_waiting(channel);
+	endpoint_flush(endpoint, channel_now_us());
+	channel_wake(channel);
 	pthread_cond_broadcast(&channel->changed);
 	pthread_mutex_unlock(&channel->mutex);
 }
@@ -150,23 +152,17 @@ static void on_up(void *user)
 static void on_down(void *user)
 {
 	struct endpoint *endpoint = user;
-	struct aside_channel *channel = endpoint->channel;
 
-	pthread_mutex_lock(&channel->mutex);
-	endpoint_end(endpoint);
-	if (!channel->closing) {
-		balance_failed(endpoint, channel_now_us());
-		move_all_away(channel, endpoint);
-	}
-	pthread_cond_broadcast(&channel->changed);
-	pthread_mutex_unlock(&channel->mutex);
+	pthread_mutex_lock(&endpoint->channel->mutex);
+	channel_lose(endpoint->channel, endpoint);
+	pthread_mutex_unlock(&endpoint->channel->mutex);
 }
 
 /* The server knows nothing of this session: a new one. */
 static void begin_again(struct aside_channel *channel, struct endpoint *endpoint)
 {
 	endpoint_begin(endpoint);
-	move_all_away(channel, endpoint);
+	channel_move_attempts(channel, endpoint);
 }
 
 /* A message of the session, in its turn. */
@@ -183,7 +179,7 @@ static void take(struct aside_channel *channel, struct endpoint *endpoint, uint6
 	}
 }
 
-static void on_replied(void *user, void *handle, struct bytes body)
+static void on_replied(void *user, uint64_t session, void *handle, struct bytes body)
 {
 	struct endpoint *endpoint = user;
 	struct aside_channel *channel = endpoint->channel;
@@ -194,14 +190,19 @@ static void on_replied(void *user, void *handle, struct bytes body)
 
 	pthread_mutex_lock(&channel->mutex);
 	endpoint->outstanding--;
-	endpoint->waiting_since_us = now;
 	if (received == NULL && handle != NULL) {
 		link_release(handle);
-		link_reset(endpoint->link); /* without memory: the sequence has a hole */
-	} else if (received != NULL && (channel->closing || head.session != endpoint->session)) {
+		channel_lose(channel, endpoint); /* without memory: the sequence has a hole */
+	} else if (channel->closing || session != endpoint->session) {
 		received_release(received); /* of an earlier connection */
-	} else if (received != NULL) {
+	} else if (received == NULL) {
+		channel_lose(channel, endpoint);
+	} else if (head.session == session) {
+		endpoint->waiting_since_us = now;
 		take(channel, endpoint, head.sequence, received);
+	} else { /* of nobody's session */
+		received_release(received);
+		channel_lose(channel, endpoint);
 	}
 	endpoint_flush(endpoint, now);
 	pthread_mutex_unlock(&channel->mutex);

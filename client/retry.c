@@ -1,6 +1,8 @@
 /* See retry.h. */
 #include "retry.h"
 
+#include <string.h>
+
 #define TOKEN_TENTHS 10
 #define TENTHS_MAX (1000 * TOKEN_TENTHS) /* one lost connection's worth of calls */
 #define BACKOFF_MIN_US 20000
@@ -26,8 +28,10 @@ bool budget_take(struct budget *budget)
 
 enum retry_cause retry_cause(const struct aside_status *status)
 {
+	if (status->code == ASIDE_UNAVAILABLE && status->not_executed)
+		return strcmp(status->reason, "DRAINING") == 0 ? RETRY_LEAVING : RETRY_REFUSED;
 	if (status->code == ASIDE_UNAVAILABLE)
-		return status->not_executed ? RETRY_LEAVING : RETRY_UNKNOWN;
+		return RETRY_UNKNOWN;
 	return status->code == ASIDE_RESOURCE_EXHAUSTED && status->not_executed ? RETRY_REFUSED : RETRY_NEVER;
 }
 

@@ -29,8 +29,8 @@ enum retry_cause {
 	RETRY_NEVER,   /* the answer is final */
 	RETRY_UNSENT,  /* it never left, or is beyond a GOAWAY */
 	RETRY_LEAVING, /* refused by a server that shuts down */
-	RETRY_REFUSED,
-	RETRY_UNKNOWN,
+	RETRY_REFUSED, /* refused, for the moment */
+	RETRY_UNKNOWN, /* perhaps executed */
 };
 
 /* What a reply with this status calls for. */

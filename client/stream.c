@@ -255,7 +255,7 @@ static enum aside_code stream_new(struct aside_channel *channel, const struct as
 	stream->items_tail = &stream->items;
 	pthread_cond_init(&stream->changed, NULL);
 	stream->call->stream = stream;
-	pending_set_times(stream->call, options, STREAM_MS_MAX, STREAM_MS_MAX, channel->connect_timeout_ms);
+	pending_set_times(stream->call, options, STREAM_MS_MAX, STREAM_MS_MAX, channel->options.connect_timeout_ms);
 	*ret = stream;
 	return ASIDE_OK;
 }

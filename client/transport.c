@@ -11,7 +11,7 @@
 #include "wire/status.h"
 
 #define RECONNECT_MIN_MS 50
-#define RECONNECT_MAX_MS 5000
+#define RECONNECT_MAX_MS 1000 /* well within what a call waits for a connection */
 #define MESSAGE_BYTES_DEFAULT (4u << 20)
 
 /* One request.
@@ -27,6 +27,7 @@ enum request_state {
 struct request {
 	struct link *link;
 	enum request_state state; /* nng orders what changes it */
+	uint64_t session;
 	nng_ctx ctx;
 	nng_aio *aio;
 	struct request *next; /* idle */
@@ -67,6 +68,7 @@ static void on_request(void *arg)
 	struct request *request = arg;
 	struct link *link = request->link;
 	int rv = nng_aio_result(request->aio);
+	uint64_t session = request->session;
 	nng_msg *msg = NULL;
 
 	if (rv == 0 && request->state == REQUEST_SENDING) {
@@ -80,9 +82,10 @@ static void on_request(void *arg)
 		msg = nng_aio_get_msg(request->aio);
 	set_idle(request);
 	if (msg != NULL)
-		link->events.replied(link->events.user, msg, (struct bytes){ nng_msg_body(msg), nng_msg_len(msg) });
+		link->events.replied(link->events.user, session, msg,
+				(struct bytes){ nng_msg_body(msg), nng_msg_len(msg) });
 	else
-		link->events.replied(link->events.user, NULL, (struct bytes){ NULL, 0 });
+		link->events.replied(link->events.user, session, NULL, (struct bytes){ NULL, 0 });
 }
 
 static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
@@ -190,10 +193,11 @@ void *link_message_new(size_t size, uint8_t **ret_body)
 	return msg;
 }
 
-void link_send(struct link *link, void *message)
+void link_send(struct link *link, uint64_t session, void *message)
 {
 	struct request *request = take_idle(link);
 
+	request->session = session;
 	request->state = REQUEST_SENDING;
 	nng_aio_set_msg(request->aio, message);
 	nng_ctx_send(request->ctx, request->aio);

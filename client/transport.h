@@ -16,9 +16,9 @@ struct link;
 struct link_events {
 	void (*up)(void *user);
 	void (*down)(void *user);
-	/* Each link_send() ends in one of these: the reply, to be given back with link_release(), or NULL where
-	 * the connection was lost. */
-	void (*replied)(void *user, void *handle, struct bytes body);
+	/* Each link_send() ends in one of these, with its `session`: the reply, to be given back with
+	 * link_release(), or NULL where the connection was lost. */
+	void (*replied)(void *user, uint64_t session, void *handle, struct bytes body);
 	void *user;
 };
 
@@ -30,7 +30,7 @@ enum aside_code link_open(const char *url, const struct aside_options *options, 
 void *link_message_new(size_t size, uint8_t **ret_body) MUST_CHECK;
 
 /* Sends it: at most REQUESTS_MAX that have not ended.  Takes `message`.  Never blocks. */
-void link_send(struct link *link, void *message);
+void link_send(struct link *link, uint64_t session, void *message);
 
 void link_release(void *handle);
 

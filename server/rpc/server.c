@@ -87,6 +87,7 @@ static struct session *find_session(struct server *server, uint64_t number, cons
 		found = session_new(server, SESSION_OPEN, number, message->connection, clock_monotonic_us());
 		if (found != NULL) { /* the table's reference */
 			auth_peer(server->options.auth, message_peer_uid(message), &found->principal);
+			found->signals = server->draining ? SIGNAL_DRAIN : 0;
 			found->next = *chain;
 			*chain = found;
 			server->n_sessions++;
@@ -254,6 +255,14 @@ enum aside_code server_start(struct server *server, struct aside_status *err)
 	return transport_start(server->transport, err);
 }
 
+static unsigned count_sessions(struct server *server)
+{
+	pthread_mutex_lock(&server->mutex);
+	unsigned n = server->n_sessions;
+	pthread_mutex_unlock(&server->mutex);
+	return n;
+}
+
 unsigned server_drain(struct server *server, int64_t deadline_us)
 {
 	pthread_mutex_lock(&server->mutex);
@@ -262,8 +271,8 @@ unsigned server_drain(struct server *server, int64_t deadline_us)
 	admission_close(server->admission);
 	signal_sessions(server, &(struct addressees){ 0, INT64_MAX }, SIGNAL_DRAIN);
 	unsigned left = admission_wait(server->admission, deadline_us);
-	/* What was on its way when the peers were told is told, too.  A peer that is busy has a turn for it soon. */
-	for (unsigned i = 0; left == 0 && i < LINGERS_MAX && (i == 0 || server->untold > 0); i++)
+	/* Peers have time to read what they were told, before their connections end. */
+	for (unsigned i = 0; i < LINGERS_MAX && count_sessions(server) > 0 && (i == 0 || server->untold > 0); i++)
 		nanosleep(&(struct timespec){ 0, LINGER_NS }, NULL);
 	return left;
 }
@@ -283,9 +292,7 @@ bool server_serving(struct server *server)
 
 void server_stats(struct server *server, struct server_stats *ret)
 {
-	pthread_mutex_lock(&server->mutex);
-	ret->sessions = server->n_sessions;
-	pthread_mutex_unlock(&server->mutex);
+	ret->sessions = count_sessions(server);
 	admission_stats(server->admission, &ret->admission);
 }
 

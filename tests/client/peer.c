@@ -67,6 +67,7 @@ static void stop(struct peer *peer)
 		nng_msg_free(peer->arrivals[--peer->n_arrivals].msg);
 	peer->n_taken = peer->n_answered = 0;
 	peer->reader.rest.size = 0;
+	peer->waits = false;
 }
 
 void peer_close(struct peer *peer)
@@ -105,23 +106,17 @@ static struct parcel arrival(struct peer *peer, size_t n)
 	return found;
 }
 
-struct peer *peers_any(struct peer *peers, size_t n)
+size_t peer_arrived(struct peer *peer)
 {
-	struct timespec until = in_time();
-	struct peer *found = NULL;
-	int rv = 0;
-
 	pthread_mutex_lock(&mutex);
-	while (found == NULL && rv == 0) {
-		for (size_t i = 0; i < n && found == NULL; i++)
-			if (peers[i].reader.rest.size > 0 || peers[i].n_taken < peers[i].n_arrivals)
-				found = &peers[i];
-		if (found == NULL)
-			rv = pthread_cond_timedwait(&arrived, &mutex, &until);
-	}
+	size_t n = peer->n_arrivals;
 	pthread_mutex_unlock(&mutex);
-	assert_non_null(found);
-	return found;
+	return n;
+}
+
+void peer_wait(struct peer *peer)
+{
+	(void)arrival(peer, peer->n_taken);
 }
 
 /* The next message becomes the one that is read. */
@@ -134,7 +129,7 @@ static void take(struct peer *peer)
 	if (head.sequence == 1) {
 		peer->session = head.session;
 		peer->sequence = 0;
-		peer->greeted = false;
+		peer->n_answered = peer->n_taken - 1; /* those before are of a connection that is gone */
 	}
 	assert_true(head.session == peer->session);
 }
@@ -179,9 +174,8 @@ void peer_say(struct peer *peer, const struct frame *frames, size_t n)
 
 	head = (struct envelope_head){ peer->session, ++peer->sequence };
 	out = envelope_head_write(&head, body);
-	if (!peer->greeted)
+	if (peer->sequence == 1)
 		out = write_hello(out);
-	peer->greeted = true;
 	for (size_t i = 0; i < n; i++) {
 		assert_true(envelope_frame_size(&frames[i]) < (size_t)(body + sizeof body - out));
 		out = envelope_frame_write(&frames[i], out);
@@ -189,39 +183,94 @@ void peer_say(struct peer *peer, const struct frame *frames, size_t n)
 	peer_say_bytes(peer, body, (size_t)(out - body));
 }
 
-struct frame peer_reply(uint64_t call_id, enum aside_code code, bool not_executed, uint64_t retry_after_us)
+static struct frame failure(uint64_t call_id, struct aside_status *status)
 {
 	static uint8_t packed[1024];
-	struct frame frame = { .kind = FRAME_REPLY, .call_id = call_id, .code = (uint32_t)code };
-	struct aside_status status;
+	struct frame frame = { .kind = FRAME_REPLY, .call_id = call_id, .code = (uint32_t)status->code };
 	struct arena arena;
 
-	if (code == ASIDE_OK)
-		return frame;
-	(void)fail(&status, code, "SCRIPTED", "as the test says");
-	status.not_executed = not_executed;
-	status.retry_after_us = retry_after_us;
 	arena_init(&arena, 65536);
-	Aside__Rpc__V1__Status *wire = status_to_proto(&status, &arena);
+	Aside__Rpc__V1__Status *wire = status_to_proto(status, &arena);
 	assert_non_null(wire);
 	frame.status = (struct bytes){ packed, aside__rpc__v1__status__pack(wire, packed) };
 	arena_fini(&arena);
 	return frame;
 }
 
+struct frame peer_reply(uint64_t call_id, enum aside_code code, bool not_executed, uint64_t retry_after_us)
+{
+	struct aside_status status;
+
+	if (code == ASIDE_OK)
+		return (struct frame){ .kind = FRAME_REPLY, .call_id = call_id };
+	(void)fail(&status, code, "SCRIPTED", "as the test says");
+	status.not_executed = not_executed;
+	status.retry_after_us = retry_after_us;
+	return failure(call_id, &status);
+}
+
+struct frame peer_drain(uint64_t call_id)
+{
+	struct aside_status status;
+
+	(void)fail(&status, ASIDE_UNAVAILABLE, "DRAINING", "the server is shutting down");
+	status.not_executed = true;
+	return failure(call_id, &status);
+}
+
 /* ── hearing ─────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Goes on to the next frame, as far as messages have come; false: there is none yet. */
+static bool advance(struct peer *peer)
+{
+	bool more = false;
+
+	while (!peer->waits) {
+		assert_int_equal(envelope_next(&peer->reader, &peer->frame, &more, NULL), ASIDE_OK);
+		peer->waits = more && peer->frame.kind != FRAME_HELLO;
+		if (more && peer->frame.kind == FRAME_HELLO)
+			peer_say(peer, NULL, 0);
+		if (more)
+			continue;
+		if (peer->n_taken > peer->n_answered + KEPT)
+			peer_say(peer, NULL, 0);
+		if (peer->n_taken == peer_arrived(peer))
+			break;
+		take(peer);
+	}
+	return peer->waits;
+}
+
+struct peer *peers_any(struct peer *peers, size_t n)
+{
+	struct timespec until = in_time();
+	size_t seen, now = 0;
+	int rv = 0;
+
+	do {
+		seen = now;
+		for (size_t i = 0; i < n; i++)
+			if (advance(&peers[i]))
+				return &peers[i];
+		pthread_mutex_lock(&mutex);
+		for (;;) {
+			now = 0;
+			for (size_t i = 0; i < n; i++)
+				now += peers[i].n_arrivals;
+			if (now != seen || rv != 0)
+				break;
+			rv = pthread_cond_timedwait(&arrived, &mutex, &until);
+		}
+		pthread_mutex_unlock(&mutex);
+	} while (rv == 0);
+	fail_msg("nothing came in time");
+	return NULL;
+}
 
 const struct frame *peer_hear(struct peer *peer, enum frame_kind kind)
 {
-	bool more;
-
-	do {
-		assert_int_equal(envelope_next(&peer->reader, &peer->frame, &more, NULL), ASIDE_OK);
-		if (!more && peer->n_taken > peer->n_answered + KEPT)
-			peer_say(peer, NULL, 0);
-		if (!more)
-			take(peer);
-	} while (!more || peer->frame.kind == FRAME_HELLO);
+	(void)peers_any(peer, 1);
+	peer->waits = false;
 	assert_int_equal(peer->frame.kind, kind);
 	return &peer->frame;
 }

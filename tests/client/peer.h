@@ -6,7 +6,7 @@
 
 #include "wire/envelope.h"
 
-#define PEER_MESSAGES_MAX 256
+#define PEER_MESSAGES_MAX 4096
 
 /* Credit with which the client's streams begin. */
 #define PEER_STREAM_ITEMS 4
@@ -27,21 +27,27 @@ struct peer {
 	size_t n_arrivals;
 	size_t n_taken; /* of them */
 	uint64_t session, sequence; /* of the session it serves; its own last number there */
-	bool greeted;               /* it has answered HELLO */
 	size_t n_answered; /* of the arrivals taken, the oldest first */
 	struct envelope_reader reader; /* of the last one */
 	struct frame frame;
+	bool waits; /* to be heard */
 };
 
 /* Listens on an ipc address of its own. */
 void peer_open(struct peer *peer, const char *name);
 void peer_close(struct peer *peer);
 
-/* The client's next frame, HELLO aside; waits for it.  Borrowed until the next. */
+/* The client's next frame; waits for it.  HELLO is answered, and not told.  Borrowed until the next. */
 const struct frame *peer_hear(struct peer *peer, enum frame_kind kind);
 
 /* Waits until one of `peers` has something to hear: which. */
 struct peer *peers_any(struct peer *peers, size_t n);
+
+/* Waits for a message that was not read yet. */
+void peer_wait(struct peer *peer);
+
+/* How many messages have come. */
+size_t peer_arrived(struct peer *peer);
 
 /* Answers the oldest request; waits for one. */
 void peer_say(struct peer *peer, const struct frame *frames, size_t n);
@@ -54,3 +60,6 @@ void peer_hang_up(struct peer *peer);
 
 /* A REPLY: ASIDE_OK with an empty response, or a failure, certainly not executed or perhaps. */
 struct frame peer_reply(uint64_t call_id, enum aside_code code, bool not_executed, uint64_t retry_after_us);
+
+/* What a server that shuts down answers: UNAVAILABLE, DRAINING, not executed. */
+struct frame peer_drain(uint64_t call_id);

@@ -6,6 +6,7 @@
 struct echo_process {
 	pid_t pid; /* 0: not running */
 	char url[128];
+	char tcp[128]; /* another address of it, with a port that each start chooses */
 };
 
 /* Starts one, and waits until it serves.  $ECHO_SERVER is its program. */

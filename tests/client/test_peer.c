@@ -83,7 +83,7 @@ static enum aside_code call_answered(const struct aside_method *method, enum asi
 {
 	struct aside_channel *channel;
 	struct ending ending;
-	struct peer peer;
+	static struct peer peer;
 
 	peer_open(&peer, "once");
 	channel = open_channel(peer.url);
@@ -121,7 +121,7 @@ static void five_tries_and_no_more(void **state)
 {
 	struct aside_channel *channel;
 	struct ending ending;
-	struct peer peer;
+	static struct peer peer;
 
 	(void)state;
 	peer_open(&peer, "five");
@@ -144,7 +144,7 @@ static void a_wait_beyond_the_deadline_is_not_waited(void **state)
 	struct aside_call_options options = { .timeout_ms = 20000 };
 	struct aside_channel *channel;
 	struct ending ending;
-	struct peer peer;
+	static struct peer peer;
 
 	(void)state;
 	peer_open(&peer, "pushback");
@@ -161,7 +161,7 @@ static void a_lost_connection_is_made_anew(void **state)
 {
 	struct aside_channel *channel;
 	struct ending safe, unsafe;
-	struct peer peer;
+	static struct peer peer;
 
 	(void)state;
 	peer_open(&peer, "lost");
@@ -185,7 +185,7 @@ static void a_thousand_calls_outlive_their_connection(void **state)
 	static struct ending endings[1000];
 	struct aside_channel *channel;
 	struct frame replies[64];
-	struct peer peer;
+	static struct peer peer;
 
 	(void)state;
 	peer_open(&peer, "thousand");
@@ -213,7 +213,7 @@ static void the_server_hears_of_a_cancelled_call(void **state)
 {
 	struct aside_channel *channel;
 	struct ending ending;
-	struct peer peer;
+	static struct peer peer;
 
 	(void)state;
 	peer_open(&peer, "cancel");
@@ -232,7 +232,7 @@ static void a_call_that_moved_is_cancelled_where_it_is(void **state)
 {
 	struct aside_channel *channel;
 	struct ending ending;
-	struct peer peer;
+	static struct peer peer;
 
 	(void)state;
 	peer_open(&peer, "moved");
@@ -255,7 +255,7 @@ static void a_deadline_cancels_at_the_server(void **state)
 	struct aside_call_options options = { .timeout_ms = 50 };
 	struct aside_channel *channel;
 	struct ending ending;
-	struct peer peer;
+	static struct peer peer;
 
 	(void)state;
 	peer_open(&peer, "late");
@@ -276,7 +276,7 @@ static void calls_beyond_a_goaway_go_elsewhere(void **state)
 {
 	struct ending kept, moved;
 	struct aside_channel *channel;
-	struct peer leaving, staying;
+	static struct peer leaving, staying;
 	char urls[256];
 
 	(void)state;
@@ -321,12 +321,65 @@ static void connect_both(struct aside_channel *channel, struct peer peers[2])
 	} while (at[0] == at[1]);
 }
 
+static void a_server_that_drains_gets_no_more_calls(void **state)
+{
+	struct aside_channel *channel;
+	static struct peer peers[2];
+	struct ending ending;
+	char urls[300];
+
+	(void)state;
+	peer_open(&peers[0], "drains");
+	peer_open(&peers[1], "serves");
+	(void)snprintf(urls, sizeof urls, "%s,%s", peers[0].url, peers[1].url);
+	channel = open_channel(urls);
+	connect_both(channel, peers);
+	start(channel, &once, NULL, &ending);
+	struct peer *drains = peers_any(peers, 2), *serves = &peers[drains == &peers[0]];
+	struct frame refusal = peer_drain(peer_hear(drains, FRAME_CALL)->call_id);
+	peer_say(drains, &refusal, 1);
+	answer(serves, ASIDE_OK, false, 0);
+	assert_int_equal(wait_for(&ending), ASIDE_OK);
+	for (unsigned i = 0; i < 50; i++) {
+		start(channel, &once, NULL, &ending);
+		assert_ptr_equal(peers_any(peers, 2), serves);
+		answer(serves, ASIDE_OK, false, 0);
+		assert_int_equal(wait_for(&ending), ASIDE_OK);
+	}
+	aside_channel_close(channel);
+	peer_close(&peers[0]);
+	peer_close(&peers[1]);
+}
+
+static void nothing_follows_hello_before_it_is_answered(void **state)
+{
+	static struct ending endings[20];
+	struct aside_channel *channel;
+	static struct peer peer;
+	struct frame replies[N_OF(endings)];
+
+	(void)state;
+	peer_open(&peer, "hello");
+	channel = open_channel(peer.url);
+	for (size_t i = 0; i < N_OF(endings); i++)
+		start(channel, &once, NULL, &endings[i]);
+	peer_wait(&peer);
+	assert_int_equal(peer_arrived(&peer), 1);
+	for (size_t i = 0; i < N_OF(endings); i++)
+		replies[i] = peer_reply(peer_hear(&peer, FRAME_CALL)->call_id, ASIDE_OK, false, 0);
+	peer_say(&peer, replies, N_OF(endings));
+	for (size_t i = 0; i < N_OF(endings); i++)
+		assert_int_equal(wait_for(&endings[i]), ASIDE_OK);
+	aside_channel_close(channel);
+	peer_close(&peer);
+}
+
 static void a_slow_answer_is_asked_for_twice(void **state)
 {
 	struct aside_call_options options = { .hedge_after_ms = 1 };
 	struct aside_channel *channel;
 	struct ending hedged;
-	struct peer peers[2];
+	static struct peer peers[2];
 	char urls[300];
 	uint64_t ids[2];
 
@@ -353,7 +406,7 @@ static void a_session_that_the_server_forgot_is_begun_anew(void **state)
 {
 	struct aside_channel *channel;
 	struct ending ending;
-	struct peer peer;
+	static struct peer peer;
 
 	(void)state;
 	peer_open(&peer, "forgot");
@@ -375,14 +428,14 @@ static void bytes_that_are_no_envelope_end_the_connection(void **state)
 {
 	struct aside_channel *channel;
 	struct ending ending;
-	struct peer peer;
+	static struct peer peer;
 
 	(void)state;
 	peer_open(&peer, "noise");
 	channel = open_channel(peer.url);
 	start(channel, &echo, NULL, &ending);
 	(void)peer_hear(&peer, FRAME_CALL);
-	struct envelope_head head = { peer.session, 1 };
+	struct envelope_head head = { peer.session, 2 }; /* the first was HELLO's answer */
 	uint8_t body[ENVELOPE_HEAD_MAX + 2];
 	uint8_t *end = envelope_head_write(&head, body);
 	*end++ = 0x1A; /* frames, of more bytes than there are */
@@ -414,7 +467,7 @@ static void items_without_credit_end_the_connection(void **state)
 	ProtobufCMessage *item = NULL;
 	struct aside_stream *stream;
 	struct aside_status status;
-	struct peer peer;
+	static struct peer peer;
 
 	(void)state;
 	peer_open(&peer, "flood");
@@ -443,7 +496,7 @@ static void a_sender_stops_where_its_credit_ends(void **state)
 	struct aside_channel *channel;
 	struct aside_stream *stream;
 	struct aside_status status;
-	struct peer peer;
+	static struct peer peer;
 
 	(void)state;
 	peer_open(&peer, "credit");
@@ -481,7 +534,7 @@ static void a_stream_moves_only_before_its_first_item(void **state)
 	struct aside_channel *channel;
 	struct aside_stream *stream;
 	struct aside_status status;
-	struct peer peer;
+	static struct peer peer;
 
 	(void)state;
 	peer_open(&peer, "stay");
@@ -503,7 +556,7 @@ static void a_stream_moves_only_before_its_first_item(void **state)
 static void closing_a_stream_cancels_it(void **state)
 {
 	struct aside_channel *channel;
-	struct peer peer;
+	static struct peer peer;
 
 	(void)state;
 	peer_open(&peer, "close");
@@ -529,6 +582,8 @@ int main(void)
 		cmocka_unit_test(a_call_that_moved_is_cancelled_where_it_is),
 		cmocka_unit_test(a_deadline_cancels_at_the_server),
 		cmocka_unit_test(calls_beyond_a_goaway_go_elsewhere),
+		cmocka_unit_test(a_server_that_drains_gets_no_more_calls),
+		cmocka_unit_test(nothing_follows_hello_before_it_is_answered),
 		cmocka_unit_test(a_slow_answer_is_asked_for_twice),
 		cmocka_unit_test(a_session_that_the_server_forgot_is_begun_anew),
 		cmocka_unit_test(bytes_that_are_no_envelope_end_the_connection),

@@ -25,7 +25,7 @@ extern "C" {
 struct aside_channel;
 
 /* Most endpoints of a channel, and the longest address in bytes. */
-#define ASIDE_ENDPOINTS_MAX 16
+#define ASIDE_ENDPOINTS_MAX 64
 #define ASIDE_ADDRESS_MAX 256
 
 /* How a channel is opened.  Start from { 0 }; every zero is a sensible default. */
@@ -36,6 +36,9 @@ struct aside_options {
 	uint32_t timeout_ms;     /* deadline of calls that give none; 0: each method's own */
 	uint32_t connect_timeout_ms; /* how long a call waits for a connection; 0: 5,000 */
 	uint32_t message_bytes_max;  /* largest message accepted; 0: 4 MiB */
+	uint32_t resolve_interval_ms; /* how often "file:" and "dns:" addresses are looked up; 0: 30,000 */
+	uint32_t connection_age_ms;  /* about as old a connection gets before it is made anew, at a moment when it has no
+	                              * calls or another takes them; 0: any age */
 };
 
 /* One name and value beside a call's messages.  Names: lower case letters, digits, '-', '_', '.'. */
@@ -56,10 +59,17 @@ struct aside_call_options {
 	                          * answered by then; the first answer counts, the other call is cancelled.  0: no */
 };
 
-/* Opens a channel to one or several servers.  `endpoints`: comma-separated addresses
- * "tcp://host:port", "ipc:///path", "tls+tcp://host:port", "ws://host:port/aside".  Does not wait for a
- * connection: it is made, and made again after every loss, in the background.  Fails with
- * INVALID_ARGUMENT for a bad address and RESOURCE_EXHAUSTED without memory. */
+/* Opens a channel to one or several servers.  `endpoints`, comma-separated:
+ *
+ *     tcp://host:port   ipc:///path   tls+tcp://host:port   ws://host:port/aside
+ *     file:/path                a file of such addresses, one a line, '#' before comments; what it says changes the
+ *                               channel's servers, but an empty or a missing file changes nothing
+ *     dns:host:port             all addresses of a name, as tcp
+ *     dns:tls+tcp://host:port   the same, as tls+tcp; the certificate must name the host
+ *
+ * One connection is kept to each server; a call goes to the less loaded of two chosen at random.  Does not wait for a
+ * connection: it is made, and made again after every loss, in the background.  Fails with INVALID_ARGUMENT, reason
+ * BAD_ADDRESS, also for a file that cannot be read, and RESOURCE_EXHAUSTED without memory. */
 ASIDE_API enum aside_code aside_channel_open(const char *endpoints, const struct aside_options *options,
 		struct aside_channel **ret_channel, struct aside_status *ret_status) ASIDE_MUST_CHECK;
 

@@ -1,0 +1,399 @@
+/* Channels: where their servers are, how they stand, and who may use them. */
+#include "../unit/test.h"
+
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "aside/stream.h"
+#include "echo.stub.h"
+#include "peer.h"
+#include "servers.h"
+
+static struct aside_channel *open_with(const char *urls, const struct aside_options *options)
+{
+	struct aside_channel *channel = NULL;
+	struct aside_status status = { 0 };
+
+	assert_int_equal(aside_channel_open(urls, options, &channel, &status), ASIDE_OK);
+	return channel;
+}
+
+static enum aside_code call_with(struct aside_channel *channel, const struct aside_call_options *options,
+		struct aside_status *ret_status)
+{
+	Echo__V1__EchoRequest request = ECHO__V1__ECHO_REQUEST__INIT;
+	Echo__V1__EchoResponse *response = NULL;
+	enum aside_code code = echo_v1_echo_service_echo(channel, &request, options, &response, ret_status);
+
+	aside_free(response);
+	return code;
+}
+
+/* ── where the servers are ───────────────────────────────────────────────────────────────────────── */
+
+static void write_file(const char *path, const char *text)
+{
+	char other[160];
+
+	(void)snprintf(other, sizeof other, "%s.new", path);
+	FILE *file = fopen(other, "w");
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(rename(other, path), 0);
+}
+
+struct ending {
+	sem_t ended;
+	struct aside_status status;
+};
+
+static void on_done(void *user, ProtobufCMessage *response, const struct aside_status *status)
+{
+	struct ending *ending = user;
+
+	aside_free(response);
+	ending->status = *status;
+	sem_post(&ending->ended);
+}
+
+static void start(struct aside_channel *channel, const struct aside_call_options *options, struct ending *ending)
+{
+	Echo__V1__EchoRequest request = ECHO__V1__ECHO_REQUEST__INIT;
+	struct aside_status status;
+
+	sem_init(&ending->ended, 0, 0);
+	assert_int_equal(echo_v1_echo_service_echo_start(channel, &request, options, on_done, ending, NULL, &status), ASIDE_OK);
+}
+
+static enum aside_code wait_for(struct ending *ending)
+{
+	while (sem_wait(&ending->ended) != 0)
+		;
+	sem_destroy(&ending->ended);
+	return ending->status.code;
+}
+
+/* Makes a call, which one of `peers` answers: which. */
+static struct peer *call_any(struct aside_channel *channel, struct peer *peers, size_t n)
+{
+	struct ending ending;
+	struct peer *peer;
+
+	start(channel, NULL, &ending);
+	peer = peers_any(peers, n);
+	struct frame reply = peer_reply(peer_hear(peer, FRAME_CALL)->call_id, ASIDE_OK, false, 0);
+	peer_say(peer, &reply, 1);
+	assert_int_equal(wait_for(&ending), ASIDE_OK);
+	return peer;
+}
+
+static void a_file_says_where_the_servers_are(void **state)
+{
+	struct aside_options options = { .resolve_interval_ms = 10 };
+	struct aside_channel *channel = NULL;
+	static struct peer peers[2];
+	struct aside_status status;
+	char path[96], url[128], text[512];
+
+	(void)state;
+	peer_open(&peers[0], "listed");
+	peer_open(&peers[1], "later");
+	(void)snprintf(path, sizeof path, "/tmp/aside-servers-%d", (int)getpid());
+	(void)snprintf(url, sizeof url, "file:%s", path);
+	assert_int_equal(aside_channel_open(url, &options, &channel, &status), ASIDE_INVALID_ARGUMENT);
+	assert_string_equal(status.reason, "BAD_ADDRESS");
+	(void)snprintf(text, sizeof text, "# ours\n  %s  # the first\n\n", peers[0].url);
+	write_file(path, text);
+	channel = open_with(url, &options);
+	assert_ptr_equal(call_any(channel, peers, 2), &peers[0]);
+	write_file(path, peers[1].url);
+	while (call_any(channel, peers, 2) != &peers[1])
+		; /* until the file is read again */
+	write_file(path, "");
+	for (unsigned i = 0; i < 100; i++)
+		assert_ptr_equal(call_any(channel, peers, 2), &peers[1]);
+	aside_channel_close(channel);
+	peer_close(&peers[0]);
+	peer_close(&peers[1]);
+	(void)unlink(path);
+}
+
+static void a_server_that_is_struck_off_ends_its_calls(void **state)
+{
+	struct aside_options options = { .resolve_interval_ms = 10 };
+	struct aside_channel *channel;
+	static struct peer peers[2];
+	struct ending ending;
+	char path[96], url[128];
+
+	(void)state;
+	peer_open(&peers[0], "struck");
+	peer_open(&peers[1], "added");
+	(void)snprintf(path, sizeof path, "/tmp/aside-servers-%d", (int)getpid());
+	(void)snprintf(url, sizeof url, "file:%s", path);
+	write_file(path, peers[0].url);
+	channel = open_with(url, &options);
+	start(channel, NULL, &ending);
+	uint64_t id = peer_hear(&peers[0], FRAME_CALL)->call_id;
+	write_file(path, peers[1].url);
+	while (call_any(channel, peers, 2) != &peers[1])
+		;
+	struct frame reply = peer_reply(id, ASIDE_OK, false, 0);
+	peer_say(&peers[0], &reply, 1);
+	assert_int_equal(wait_for(&ending), ASIDE_OK);
+	aside_channel_close(channel);
+	peer_close(&peers[0]);
+	peer_close(&peers[1]);
+	(void)unlink(path);
+}
+
+static void a_name_stands_for_its_addresses(void **state)
+{
+	struct aside_call_options patient = { .wait_for_ready = true };
+	struct echo_process server = { 0 };
+	struct aside_channel *channel = NULL;
+	struct aside_status status;
+	char url[128];
+
+	(void)state;
+	echo_start(&server, "named");
+	(void)snprintf(url, sizeof url, "dns:localhost%s", strrchr(server.tcp, ':'));
+	channel = open_with(url, NULL);
+	assert_int_equal(call_with(channel, &patient, &status), ASIDE_OK);
+	aside_channel_close(channel);
+	channel = NULL;
+	assert_int_equal(aside_channel_open("dns:localhost", NULL, &channel, &status), ASIDE_INVALID_ARGUMENT);
+	echo_remove(&server);
+}
+
+static void what_is_no_address_is_refused(void **state)
+{
+	static const char *const wrong[] = { "", "tcp", "gopher://localhost:70", "tcp://127.0.0.1:1,", ",tcp://127.0.0.1:1",
+		"tcp://127.0.0.1:1,nonsense" };
+	struct aside_channel *channel = NULL;
+	struct aside_status status;
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(wrong); i++) {
+		assert_int_equal(aside_channel_open(wrong[i], NULL, &channel, &status), ASIDE_INVALID_ARGUMENT);
+		assert_string_equal(status.reason, "BAD_ADDRESS");
+		assert_null(channel);
+	}
+}
+
+/* ── how a channel stands ────────────────────────────────────────────────────────────────────────── */
+
+static void a_connection_that_is_old_is_made_anew(void **state)
+{
+	struct aside_options options = { .connection_age_ms = 20 };
+	struct aside_channel *channel;
+	static struct peer peer;
+
+	(void)state;
+	peer_open(&peer, "old");
+	channel = open_with(peer.url, &options);
+	(void)call_any(channel, &peer, 1);
+	uint64_t first = peer.session;
+	while (peer.session == first)
+		(void)call_any(channel, &peer, 1); /* none fails */
+	aside_channel_close(channel);
+	peer_close(&peer);
+}
+
+static void the_state_can_be_watched(void **state)
+{
+	struct aside_channel *channel;
+	static struct peer peer;
+	char url[128];
+
+	(void)state;
+	(void)snprintf(url, sizeof url, "ipc:///tmp/aside-peer-%d-watched.sock", (int)getpid());
+	channel = open_with(url, NULL);
+	assert_int_equal(aside_channel_state(channel), ASIDE_STATE_CONNECTING);
+	assert_int_equal(aside_channel_wait(channel, ASIDE_STATE_CONNECTING, 1), ASIDE_STATE_CONNECTING);
+	peer_open(&peer, "watched");
+	assert_int_equal(aside_channel_wait(channel, ASIDE_STATE_CONNECTING, 20000), ASIDE_STATE_READY);
+	peer_close(&peer);
+	assert_int_equal(aside_channel_wait(channel, ASIDE_STATE_READY, 20000), ASIDE_STATE_CONNECTING);
+	aside_channel_close(channel);
+}
+
+static void a_call_waits_for_a_server_as_long_as_it_says(void **state)
+{
+	struct aside_options options = { .connect_timeout_ms = 10 };
+	struct aside_call_options patient = { .wait_for_ready = true };
+	struct aside_channel *channel;
+	struct aside_status status;
+	static struct peer peer;
+	struct ending ending;
+	char url[128];
+
+	(void)state;
+	(void)snprintf(url, sizeof url, "ipc:///tmp/aside-peer-%d-awaited.sock", (int)getpid());
+	channel = open_with(url, &options);
+	start(channel, &patient, &ending);
+	assert_int_equal(call_with(channel, NULL, &status), ASIDE_UNAVAILABLE);
+	assert_string_equal(status.reason, "NOT_CONNECTED");
+	assert_true(status.not_executed);
+	peer_open(&peer, "awaited");
+	struct frame reply = peer_reply(peer_hear(&peer, FRAME_CALL)->call_id, ASIDE_OK, false, 0);
+	peer_say(&peer, &reply, 1);
+	assert_int_equal(wait_for(&ending), ASIDE_OK);
+	aside_channel_close(channel);
+	peer_close(&peer);
+}
+
+static void a_nested_call_takes_over_the_deadline(void **state)
+{
+	struct aside_channel *channel;
+	static struct peer peer;
+	struct ending ending;
+	struct timespec now;
+
+	(void)state;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	struct aside_call_options nested = { .deadline_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 + 2000000 };
+	peer_open(&peer, "nested");
+	channel = open_with(peer.url, NULL);
+	start(channel, &nested, &ending);
+	const struct frame *call = peer_hear(&peer, FRAME_CALL);
+	assert_true(call->timeout_us <= 2000000); /* the method's own is 10 s */
+	struct frame reply = peer_reply(call->call_id, ASIDE_OK, false, 0);
+	peer_say(&peer, &reply, 1);
+	assert_int_equal(wait_for(&ending), ASIDE_OK);
+	aside_channel_close(channel);
+	peer_close(&peer);
+}
+
+/* ── who may use it ──────────────────────────────────────────────────────────────────────────────── */
+
+struct nested {
+	struct aside_channel *channel;
+	struct aside_status status;
+	sem_t ended;
+};
+
+static void call_in_callback(void *user, ProtobufCMessage *response, const struct aside_status *status)
+{
+	struct nested *nested = user;
+
+	(void)status;
+	aside_free(response);
+	(void)call_with(nested->channel, NULL, &nested->status);
+	sem_post(&nested->ended);
+}
+
+static void a_callback_may_not_wait(void **state)
+{
+	Echo__V1__EchoRequest request = ECHO__V1__ECHO_REQUEST__INIT;
+	struct echo_process server = { 0 };
+	struct aside_status status;
+	struct nested nested;
+
+	(void)state;
+	echo_start(&server, "callback");
+	nested.channel = open_with(server.url, NULL);
+	sem_init(&nested.ended, 0, 0);
+	assert_int_equal(echo_v1_echo_service_echo_start(nested.channel, &request, NULL, call_in_callback, &nested, NULL, &status),
+			ASIDE_OK);
+	while (sem_wait(&nested.ended) != 0)
+		;
+	assert_int_equal(nested.status.code, ASIDE_FAILED_PRECONDITION);
+	assert_string_equal(nested.status.reason, "IN_CALLBACK");
+	aside_channel_close(nested.channel);
+	sem_destroy(&nested.ended);
+	echo_remove(&server);
+}
+
+/* In the child: 0 when everything is refused as it should be. */
+static int try_in_child(struct aside_channel *channel, struct aside_stream *stream)
+{
+	struct aside_channel *other = NULL;
+	struct aside_status status = { 0 };
+	ProtobufCMessage *item = NULL;
+
+	if (call_with(channel, NULL, &status) != ASIDE_FAILED_PRECONDITION || strcmp(status.reason, "FORKED") != 0)
+		return 1;
+	if (aside_channel_open("tcp://127.0.0.1:1", NULL, &other, &status) != ASIDE_FAILED_PRECONDITION ||
+			strcmp(status.reason, "FORKED") != 0)
+		return 2;
+	if (aside_stream_receive(stream, &item, &status) != ASIDE_FAILED_PRECONDITION)
+		return 3;
+	aside_call_cancel(channel, 1);
+	aside_stream_close(stream);
+	aside_channel_close(channel); /* the parent's: nothing happens */
+	return 0;
+}
+
+static void a_child_is_refused(void **state)
+{
+	Echo__V1__RepeatRequest request = ECHO__V1__REPEAT_REQUEST__INIT;
+	struct echo_process server = { 0 };
+	struct aside_stream *stream = NULL;
+	struct aside_channel *channel;
+	struct aside_status status;
+	int child = -1;
+
+	(void)state;
+	echo_start(&server, "fork");
+	channel = open_with(server.url, NULL);
+	assert_int_equal(call_with(channel, NULL, &status), ASIDE_OK);
+	request.stay_open = true;
+	assert_int_equal(echo_v1_echo_service_repeat_open(channel, &request, NULL, &stream, &status), ASIDE_OK);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(try_in_child(channel, stream));
+	assert_int_equal(waitpid(pid, &child, 0), pid);
+	assert_int_equal(child, 0);
+	assert_int_equal(call_with(channel, NULL, &status), ASIDE_OK);
+	aside_stream_close(stream);
+	aside_channel_close(channel);
+	echo_remove(&server);
+}
+
+static void a_message_of_another_type_is_refused(void **state)
+{
+	Echo__V1__RepeatRequest request = ECHO__V1__REPEAT_REQUEST__INIT;
+	const struct aside_method *echo = &echo_v1_echo_service.methods[echo_v1_echo_service_echo_index];
+	const struct aside_method *repeat = &echo_v1_echo_service.methods[echo_v1_echo_service_repeat_index];
+	struct aside_channel *channel = open_with("tcp://127.0.0.1:1", NULL);
+	struct aside_stream *stream = NULL;
+	ProtobufCMessage *response = NULL;
+	struct aside_status status;
+
+	(void)state;
+	assert_int_equal(aside_call(channel, echo, &request.base, NULL, &response, &status), ASIDE_INVALID_ARGUMENT);
+	assert_string_equal(status.reason, "WRONG_MESSAGE");
+	assert_int_equal(aside_call(channel, repeat, &request.base, NULL, &response, &status), ASIDE_INVALID_ARGUMENT);
+	assert_string_equal(status.reason, "STREAMING_METHOD");
+	assert_int_equal(aside_stream_open(channel, echo, &request.base, NULL, NULL, &stream, &status), ASIDE_INVALID_ARGUMENT);
+	assert_string_equal(status.reason, "UNARY_METHOD");
+	assert_int_equal(aside_stream_open(channel, repeat, NULL, NULL, NULL, &stream, &status), ASIDE_INVALID_ARGUMENT);
+	assert_string_equal(status.reason, "WRONG_MESSAGE");
+	aside_channel_close(channel);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_file_says_where_the_servers_are),
+		cmocka_unit_test(a_server_that_is_struck_off_ends_its_calls),
+		cmocka_unit_test(a_name_stands_for_its_addresses),
+		cmocka_unit_test(what_is_no_address_is_refused),
+		cmocka_unit_test(a_connection_that_is_old_is_made_anew),
+		cmocka_unit_test(the_state_can_be_watched),
+		cmocka_unit_test(a_call_waits_for_a_server_as_long_as_it_says),
+		cmocka_unit_test(a_nested_call_takes_over_the_deadline),
+		cmocka_unit_test(a_callback_may_not_wait),
+		cmocka_unit_test(a_child_is_refused),
+		cmocka_unit_test(a_message_of_another_type_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
