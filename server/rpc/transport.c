@@ -1,5 +1,5 @@
 /* nng 1.5.2, used with open eyes: no nng_msg_insert, a context receives only after its send has ended, every
- * limit set.  See transport.h. */
+ * limit set; what its sends must be kept from is in sendmsg.c.  See transport.h. */
 #include "transport.h"
 
 #include <errno.h>
@@ -10,10 +10,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "wire/status.h"
 
@@ -46,18 +43,6 @@ struct transport {
 	bool stopping;
 	pthread_cond_t sent; /* while stopping */
 };
-
-/* One peer that goes away between accept and the first write makes nng 1.5.2 end its accept loop for ever:
- * it takes EPIPE for "closed" (nng issue 1518, fixed in 1.6.0).  The program's own sendmsg() comes before
- * libc's in the order of symbols, for libnng too. */
-__attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
-{
-	ssize_t n = syscall(SYS_sendmsg, fd, message, flags);
-
-	if (n < 0 && errno == EPIPE)
-		errno = ECONNRESET;
-	return n;
-}
 
 static enum aside_code nng_failed(int rv, const char *what, struct aside_status *err)
 {

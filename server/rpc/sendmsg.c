@@ -1,0 +1,106 @@
+/* The program's own sendmsg(), which nng calls: the order of symbols puts it before libc's.  It keeps two bugs of nng
+ * 1.5.2 from us, each of which ends service for everybody:
+ *
+ * - A peer that goes away between accept and the first write gives EPIPE, which nng takes for "closed": its accept loop
+ *   ends (issue 1518, fixed in 1.6.0).  So EPIPE becomes ECONNRESET.
+ * - A message is sent in parts, and the peer goes away between two of them: nng starts the next part on an aio that is
+ *   closed, nobody ever ends the send, and the one thread that reaps connections waits for it.  So there are no parts:
+ *   a socket that takes less than all says EAGAIN until it has taken the rest. */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define SOCKETS_MAX 65536 /* by their number; those beyond send in parts */
+#define PARTS_MAX 16      /* of one message: nng's own limit */
+
+/* A message of which `taken` bytes are sent.  Whoever sends on a socket is alone there. */
+struct unfinished {
+	uint64_t cookie; /* the socket's: numbers are used again */
+	const void *base;
+	size_t size, taken; /* 0: none */
+};
+
+static struct unfinished all[SOCKETS_MAX];
+
+static size_t size_of(const struct msghdr *message)
+{
+	size_t size = 0;
+
+	for (size_t i = 0; i < message->msg_iovlen; i++)
+		size += message->msg_iov[i].iov_len;
+	return size;
+}
+
+static uint64_t cookie_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t size = sizeof cookie;
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
+}
+
+/* The message without its first `taken` bytes. */
+static struct msghdr rest_of(const struct msghdr *message, size_t taken, struct iovec parts[PARTS_MAX])
+{
+	struct msghdr rest = *message;
+	size_t n = 0;
+
+	for (size_t i = 0; i < message->msg_iovlen; i++) {
+		struct iovec part = message->msg_iov[i];
+		size_t skipped = taken < part.iov_len ? taken : part.iov_len;
+		taken -= skipped;
+		if (part.iov_len > skipped)
+			parts[n++] = (struct iovec){ (char *)part.iov_base + skipped, part.iov_len - skipped };
+	}
+	rest.msg_iov = parts;
+	rest.msg_iovlen = n;
+	return rest;
+}
+
+/* nng's calls: without ancillary data, on sockets that do not block. */
+static bool is_nngs(int fd, const struct msghdr *message, int flags)
+{
+	return fd >= 0 && fd < SOCKETS_MAX && flags == MSG_NOSIGNAL && message->msg_name == NULL &&
+			message->msg_control == NULL && message->msg_iovlen > 0 && message->msg_iovlen <= PARTS_MAX;
+}
+
+static ssize_t send_plain(int fd, const struct msghdr *message, int flags)
+{
+	ssize_t n = syscall(SYS_sendmsg, fd, message, flags);
+
+	if (n < 0 && errno == EPIPE)
+		errno = ECONNRESET;
+	return n;
+}
+
+__attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	if (!is_nngs(fd, message, flags))
+		return send_plain(fd, message, flags);
+	struct unfinished *at = &all[fd];
+	const void *base = message->msg_iov[0].iov_base;
+	size_t size = size_of(message);
+	struct iovec parts[PARTS_MAX];
+
+	if (at->taken > 0 && (at->base != base || at->size != size || at->cookie != cookie_of(fd)))
+		at->taken = 0;
+	struct msghdr rest = at->taken > 0 ? rest_of(message, at->taken, parts) : *message;
+	ssize_t n = send_plain(fd, &rest, flags);
+	if (n < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			at->taken = 0;
+		return n;
+	}
+	if (at->taken + (size_t)n == size) {
+		at->taken = 0;
+		return (ssize_t)size;
+	}
+	*at = (struct unfinished){ at->taken > 0 ? at->cookie : cookie_of(fd), base, size, at->taken + (size_t)n };
+	errno = EAGAIN;
+	return -1;
+}
