@@ -1,6 +1,7 @@
 /* Peers that misbehave below the protocol: service goes on for everybody else (design §4). */
 #include "world.h"
 
+#include <dirent.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 #include "aside/rpc/v1/health.stub.h"
 #include "keys.h"
+#include "wire/envelope.h"
 
 #define ATTACKS 1000
 
@@ -121,6 +123,67 @@ static void garbage_at_the_websocket_does_no_harm(void **state)
 	assert_served(aside_harness_listener(harness, 0, WS));
 }
 
+/* ── half a reply ────────────────────────────────────────────────────────────────────────────────── */
+
+static unsigned count_files(pid_t pid)
+{
+	char path[64];
+	unsigned n = 0;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+	DIR *all = opendir(path);
+	assert_non_null(all);
+	while (readdir(all) != NULL)
+		n++;
+	closedir(all);
+	return n;
+}
+
+/* As SP has it over ipc: a greeting, then type, size and id before the body. */
+static void request_much(int fd)
+{
+	enum { CALLS = 4000 };
+	static const uint8_t greeting[] = { 0, 'S', 'P', 0, 0, 0x30, 0, 0 };
+	static const uint8_t id[] = { 0x80, 0, 0, 1 };
+	static const char unknown[] = "/aside.v1.NoSuchService/NoSuchMethodAtAll";
+	static uint8_t body[CALLS * (sizeof unknown + 32)];
+	uint8_t head[9] = { 1 }, *end = body;
+
+	for (unsigned i = 1; i <= CALLS; i++) {
+		struct frame call = { .call_id = i, .kind = FRAME_CALL,
+			.method = { (const uint8_t *)unknown, sizeof unknown - 1 } };
+		end = envelope_frame_write(&call, end);
+	}
+	size_t size = sizeof id + (size_t)(end - body);
+	for (unsigned i = 0; i < 8; i++)
+		head[8 - i] = (uint8_t)(size >> 8 * i);
+	say(fd, greeting, sizeof greeting);
+	say(fd, head, sizeof head);
+	say(fd, id, sizeof id);
+	say(fd, body, (size_t)(end - body));
+}
+
+/* The server is in the middle of a long reply when its peer goes: the connection ends there, too. */
+static void replies_cut_short_leave_nothing_behind(void **state)
+{
+	pid_t pid = aside_harness_pid(harness, 0);
+	unsigned before = count_files(pid);
+	uint8_t some[4096];
+	(void)state;
+
+	for (unsigned i = 0; i < ATTACKS / 10; i++) {
+		int fd = connect_ipc();
+		request_much(fd);
+		(void)!recv(fd, some, 8, MSG_WAITALL); /* its greeting */
+		(void)!recv(fd, some, 1 + (size_t)rand() % sizeof some, 0);
+		close(fd);
+	}
+	for (unsigned i = 0; count_files(pid) > before + 2 && i < 1000; i++)
+		usleep(10000);
+	assert_in_range(count_files(pid), 0, before + 2);
+	assert_served(aside_harness_address(harness, 0));
+}
+
 /* ── patience ────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Peers that begin and never go on: half a greeting, half a request. */
@@ -150,6 +213,7 @@ int main(void)
 		cmocka_unit_test(ipc_connections_that_close_at_once_do_no_harm),
 		cmocka_unit_test(tcp_connections_that_reset_do_no_harm),
 		cmocka_unit_test(garbage_at_the_websocket_does_no_harm),
+		cmocka_unit_test(replies_cut_short_leave_nothing_behind),
 		cmocka_unit_test(those_who_dawdle_delay_nobody),
 	};
 	const struct aside_harness_options options = { .prepare = prepare,

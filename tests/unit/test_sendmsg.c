@@ -1,0 +1,98 @@
+/* The program's sendmsg(): all of a message, or not yet. */
+#include "test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define SIZE 1000000
+
+static uint8_t sent[SIZE], received[SIZE];
+
+static void connect_pair(int fds[2])
+{
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+}
+
+/* The message in three parts, the cuts of which fall anywhere. */
+static ssize_t send_all(int fd, const uint8_t *bytes)
+{
+	struct iovec parts[] = { { (void *)(uintptr_t)bytes, 9 }, { (void *)(uintptr_t)(bytes + 9), 70000 },
+		{ (void *)(uintptr_t)(bytes + 70009), SIZE - 70009 } };
+	struct msghdr message = { .msg_iov = parts, .msg_iovlen = N_OF(parts) };
+
+	return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+static void a_message_is_sent_whole_or_not_yet(void **state)
+{
+	size_t got = 0;
+	unsigned waits = 0;
+	ssize_t n;
+	int fds[2];
+
+	(void)state;
+	for (size_t i = 0; i < SIZE; i++)
+		sent[i] = (uint8_t)rand();
+	connect_pair(fds);
+	while ((n = send_all(fds[0], sent)) < 0) {
+		assert_int_equal(errno, EAGAIN);
+		waits++;
+		ssize_t some = read(fds[1], received + got, 12345);
+		assert_true(some > 0);
+		got += (size_t)some;
+	}
+	assert_int_equal(n, SIZE);
+	assert_true(waits > 1);
+	while ((n = read(fds[1], received + got, SIZE - got)) > 0)
+		got += (size_t)n;
+	assert_int_equal(got, SIZE);
+	assert_memory_equal(sent, received, SIZE);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* Its number is used again, and even the message looks the same. */
+static void a_new_socket_begins_anew(void **state)
+{
+	int fds[2], again[2];
+
+	(void)state;
+	connect_pair(fds);
+	assert_int_equal(send_all(fds[0], sent), -1);
+	close(fds[0]);
+	close(fds[1]);
+	connect_pair(again);
+	assert_int_equal(again[0], fds[0]);
+	assert_int_equal(send_all(again[0], sent), -1);
+	assert_int_equal(read(again[1], received, 9), 9);
+	assert_memory_equal(sent, received, 9);
+	close(again[0]);
+	close(again[1]);
+}
+
+static void a_peer_that_is_gone_is_a_lost_connection(void **state)
+{
+	int fds[2];
+
+	(void)state;
+	connect_pair(fds);
+	close(fds[1]);
+	assert_int_equal(send_all(fds[0], sent), -1);
+	assert_int_equal(errno, ECONNRESET); /* EPIPE would end nng's listener */
+	close(fds[0]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_message_is_sent_whole_or_not_yet),
+		cmocka_unit_test(a_new_socket_begins_anew),
+		cmocka_unit_test(a_peer_that_is_gone_is_a_lost_connection),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
