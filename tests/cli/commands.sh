@@ -2,6 +2,7 @@
 # The command as a user and a script meet it, against a real server.
 #
 #     with-server -- commands.sh BUILD
+# shellcheck source=tests/cli/lib.sh
 . "${0%/*}/lib.sh"
 
 key() { head -c 16 /dev/urandom | base64; }
@@ -33,7 +34,7 @@ refused 2 'no token in' --token-file "$dir/none" list
 refused 2 'both the token and the request' --token-file - call SendMessage -
 refused 2 'no method Dance' call Dance
 refused 2 'no service, method, message or enum Dance' describe Dance
-ASIDE_SERVER= refused 2 'where is the server' list
+ASIDE_SERVER='' refused 2 'where is the server' list
 
 # ── bad requests ──
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the tests of the command.  Arguments: the build folder.  Each `check` is one case of TAP.
 set -euo pipefail
 build=$1

@@ -2,10 +2,11 @@
 # aside token: the commands that its help shows make a key and a token, and a server takes it.
 #
 #     token.sh BUILD WITH-SERVER
+# shellcheck source=tests/cli/lib.sh
 . "${0%/*}/lib.sh"
 with_server=$2
 chmod 755 "$dir"
-cd "$dir"
+cd "$dir" || exit
 PATH=$(dirname "$aside"):$PATH
 
 mapfile -t shown < <(aside token --help | sed -n 's/^  \([a-z]\)/\1/p')
@@ -31,7 +32,9 @@ openssl pkey -in rsa.key -pubout -out keys/rsa.pem
 aside token --key rsa.key --kid rsa --user 42 --ttl 60 >token
 check 'RSA keys sign as well' accepted 0 --token-file token call ListMyThreads
 
-claims() { (cut -d. -f2 token; echo ==) | tr -d '\n' | tr '_-' '/+' | base64 -di 2>/dev/null | jq -e "$1" >/dev/null; }
+claims() { # JQ-CONDITION
+	{ cut -d. -f2 token; echo '=='; } | tr -d '\n' | tr '_-' '/+' | base64 -di 2>/dev/null | jq -e "$1" >/dev/null
+}
 check 'a token says who and until when' claims '.sub == "42" and .exp - .iat == 60'
 
 refused 2 '--key FILE and --kid KID' token --kid dev --user 1

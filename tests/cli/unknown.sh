@@ -2,6 +2,7 @@
 # Methods that the command was not built with: those of another server.
 #
 #     unknown.sh BUILD
+# shellcheck source=tests/cli/lib.sh
 . "${0%/*}/lib.sh"
 
 "$build/tests/echo/echo_server" "ipc://$dir/echo.sock" >"$dir/ready" &

@@ -89,7 +89,9 @@ static const struct handlers *const all[] = { &handlers, NULL };
 
 struct server *asking_server(void)
 {
-	asking.n_ops = asking.n_asked = asking.n_ended = 0;
+	asking.n_ops = 0;
+	asking.n_asked = 0;
+	asking.n_ended = 0;
 	asking.full = false;
 	return peer_server(all, submit);
 }
