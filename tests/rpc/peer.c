@@ -79,6 +79,7 @@ void peer_delay(int64_t us)
 static unsigned armed;
 static _Thread_local unsigned countdown;
 
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the linker's names */
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *pointer, size_t size);
@@ -105,6 +106,8 @@ void *__wrap_realloc(void *pointer, size_t size)
 {
 	return fails() ? NULL : __real_realloc(pointer, size);
 }
+
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 unsigned peer_fail_nth(unsigned nth)
 {
