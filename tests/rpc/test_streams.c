@@ -116,11 +116,12 @@ static void expect_break(const char *why)
 	assert_int_equal(frame.kind, FRAME_GOAWAY);
 	assert_int_equal(frame.reason.size, strlen(why));
 	assert_memory_equal(frame.reason.data, why, strlen(why));
+	peer_wait_parked(&peer, 0);
 	while (peer_next(&peer, &frame)) /* every other turn */
 		assert_int_equal(frame.kind, FRAME_GOAWAY);
-	assert_int_equal(peer_parked(&peer), 0);
 	peer_send(&peer);
-	peer_expect(&peer, 0, FRAME_GOAWAY, &frame);
+	peer_wait(&peer, &frame);
+	assert_int_equal(frame.kind, FRAME_GOAWAY);
 }
 
 /* ── credit ──────────────────────────────────────────────────────────────────────────────────────── */
