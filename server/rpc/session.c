@@ -138,22 +138,22 @@ bool session_take_mail(struct session *session, struct mail *ret)
 
 /* ── turns and frames ────────────────────────────────────────────────────────────────────────────── */
 
-/* Every turn it has, and then none. */
-static void end_turns(struct session *session, const char *why)
+static void end_turn(struct session *session, struct turn *turn)
+{
+	if (session->broken != NULL)
+		session_refuse(turn, session->number, session->last_call_id, session->broken);
+	else
+		turn_drop(turn);
+}
+
+/* Every turn it has, and those that have just come or will never be in sequence. */
+static void end_turns(struct session *session)
 {
 	for (; session->n_turns > 0; session->n_turns--) {
 		struct turn *turn = session->turns[session->first_turn];
 		session->first_turn = (session->first_turn + 1) % TURNS_MAX;
-		if (why != NULL)
-			session_refuse(turn, session->number, session->last_call_id, why);
-		else
-			turn_drop(turn);
+		end_turn(session, turn);
 	}
-}
-
-/* Those that will never be in sequence. */
-static void drop_messages(struct session *session)
-{
 	pthread_mutex_lock(&session->mutex);
 	struct message *messages = session->messages;
 	session->messages = NULL;
@@ -162,7 +162,7 @@ static void drop_messages(struct session *session)
 	while (messages != NULL) {
 		struct message *message = messages;
 		messages = message->next;
-		turn_drop(message->turn);
+		end_turn(session, message->turn);
 		message_free(message);
 	}
 }
@@ -171,13 +171,12 @@ void session_kill(struct session *session)
 {
 	session->state = SESSION_DEAD;
 	session->outbox_size = 0;
-	end_turns(session, NULL);
-	drop_messages(session);
+	end_turns(session);
 }
 
 void session_break(struct session *session, const char *why)
 {
-	end_turns(session, why);
+	session->broken = why;
 	session_kill(session);
 }
 

@@ -75,6 +75,7 @@ struct session {
 	struct principal principal; /* from HELLO or the ipc peer */
 	struct credentials *credentials; /* of HELLO; NULL: none */
 	char refused[48]; /* why HELLO's credentials were refused: so are the session's calls; "" otherwise */
+	const char *broken; /* which rule its peer broke; NULL: none */
 	uint64_t conflicts[CONFLICTS_MAX / 64]; /* methods on which the two sides disagree, by index */
 	uint32_t stream_items; /* credit with which streams to the peer begin */
 	uint64_t stream_bytes;
@@ -145,7 +146,7 @@ void session_set_due(struct session *session);
 /* DEAD: its turns are dropped.  The calls stay in the table, for the caller to cancel. */
 void session_kill(struct session *session);
 
-/* The same for a peer that broke the rules: its turns tell it so. */
+/* The same for a peer that broke the rules: its turns tell it so.  `why` is kept. */
 void session_break(struct session *session, const char *why);
 
 /* Answers a request of a session that is not, or no longer, there. */
