@@ -151,6 +151,7 @@ static void a_change_sent_again_is_made_once(void **state)
 		(void)query_number(fixture, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
 				" WHERE application_name = 'aside-server'");
 	}
+	wait_until_left(0);
 	for (uint32_t i = 0; i < N; i++) {
 		assert_int_equal(ops[i]->outcome, OP_DONE);
 		assert_true(op_is_null(ops[i], 0, 0));
