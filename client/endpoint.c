@@ -138,7 +138,7 @@ static bool send_one(struct endpoint *endpoint, int64_t now_us)
 /* Whether a message should leave now: one that says something, or one that waits with the server. */
 static bool wants_to_send(const struct endpoint *endpoint)
 {
-	if (endpoint->state == ENDPOINT_DOWN)
+	if (endpoint->state == ENDPOINT_DOWN || endpoint->ending)
 		return false;
 	if (!is_greeted(endpoint))
 		return endpoint->outstanding == 0;
@@ -263,6 +263,9 @@ void endpoint_unlist(struct endpoint *endpoint)
 
 void endpoint_free(struct endpoint *endpoint)
 {
+	pthread_mutex_lock(&endpoint->channel->mutex);
+	endpoint->ending = true;
+	pthread_mutex_unlock(&endpoint->channel->mutex);
 	link_close(endpoint->link);
 	forget_early(endpoint);
 	free(endpoint->frames);

@@ -33,6 +33,7 @@ struct endpoint {
 	char url[ASIDE_ADDRESS_MAX];
 	bool listed; /* among the channel's addresses: others only end their calls */
 	struct link *link;
+	bool ending; /* the link closes: nothing is sent any more */
 	enum endpoint_state state;
 	int64_t old_us; /* when the connection has its maximum age; INT64_MAX: never */
 	uint64_t session;            /* its number: a new one for each connection */
