@@ -134,6 +134,14 @@ static void take(struct peer *peer)
 	assert_true(head.session == peer->session);
 }
 
+void peer_wait_anew(struct peer *peer)
+{
+	uint64_t session = peer->session;
+
+	while (peer->session == session)
+		take(peer);
+}
+
 /* ── saying ──────────────────────────────────────────────────────────────────────────────────────── */
 
 static uint8_t *write_hello(uint8_t *out)

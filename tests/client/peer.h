@@ -46,6 +46,9 @@ struct peer *peers_any(struct peer *peers, size_t n);
 /* Waits for a message that was not read yet. */
 void peer_wait(struct peer *peer);
 
+/* Waits for another session, passing over what is left of this one. */
+void peer_wait_anew(struct peer *peer);
+
 /* How many messages have come. */
 size_t peer_arrived(struct peer *peer);
 

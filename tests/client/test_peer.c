@@ -484,6 +484,7 @@ static void items_without_credit_end_the_connection(void **state)
 	}
 	assert_int_equal(aside_stream_receive(stream, &item, &status), ASIDE_UNAVAILABLE);
 	assert_string_equal(status.reason, "CONNECTION_LOST");
+	peer_wait_anew(&peer); /* nng 1.5.2 leaks a connection that is closed while it is made */
 	aside_stream_close(stream);
 	aside_channel_close(channel);
 	peer_close(&peer);
