@@ -101,8 +101,8 @@ static void handle_call_frame(struct aside_channel *channel, struct endpoint *en
 	stream = attempt->call->stream;
 	if (frame->kind == FRAME_REPLY)
 		handle_reply(channel, attempt, received, frame);
-	else if (frame->kind == FRAME_ITEM && stream != NULL)
-		stream_on_item(stream, received, frame->payload);
+	else if (frame->kind == FRAME_ITEM && stream != NULL && !stream_on_item(stream, received, frame->payload))
+		channel_lose(channel, endpoint);
 	else if (frame->kind == FRAME_CREDIT && stream != NULL)
 		stream_on_credit(stream, frame);
 }

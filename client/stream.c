@@ -72,14 +72,13 @@ static void tell(struct aside_stream *stream)
 		pthread_cond_broadcast(&stream->changed);
 }
 
-void stream_on_item(struct aside_stream *stream, struct received *received, struct bytes payload)
+bool stream_on_item(struct aside_stream *stream, struct received *received, struct bytes payload)
 {
 	struct arrived *arrived = malloc(sizeof *arrived);
 
 	if (arrived == NULL || stream->given_items <= 0 || stream->given_bytes <= 0) {
 		free(arrived); /* without memory; or a server without credit, and we do not hold what it sends */
-		link_reset(attempt_of(stream)->endpoint->link);
-		return;
+		return false;
 	}
 	stream->given_items--;
 	stream->given_bytes -= (int64_t)payload.size;
@@ -88,6 +87,7 @@ void stream_on_item(struct aside_stream *stream, struct received *received, stru
 	*stream->items_tail = arrived;
 	stream->items_tail = &arrived->next;
 	tell(stream);
+	return true;
 }
 
 void stream_on_credit(struct aside_stream *stream, const struct frame *frame)

@@ -38,7 +38,8 @@ struct aside_stream {
 	struct aside_stream *next_due;
 };
 
-void stream_on_item(struct aside_stream *stream, struct received *received, struct bytes payload);
+/* False: its connection is of no use any more. */
+bool stream_on_item(struct aside_stream *stream, struct received *received, struct bytes payload) MUST_CHECK;
 void stream_on_credit(struct aside_stream *stream, const struct frame *frame);
 /* The call has a server; the server has said HELLO, and with it how much credit streams begin. */
 void stream_on_placed(struct aside_stream *stream);
