@@ -16,10 +16,11 @@ if '--quick' in arguments:
     os.environ |= {'BENCH_RUNS': '1', 'BENCH_SECONDS': '0.5'}
 
 import echo  # noqa: E402  (they read the environment)
+import fault  # noqa: E402
 import measure  # noqa: E402
 import messages  # noqa: E402
 
-GROUPS = echo.GROUPS | messages.GROUPS
+GROUPS = echo.GROUPS | messages.GROUPS | fault.GROUPS
 
 
 def fsync_ms(folder):

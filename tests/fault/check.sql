@@ -4,9 +4,9 @@
 -- refused the opposite, and a test of these rules can break each of them.
 
 CREATE TEMP TABLE attempt (kind text, side smallint, page_id bigint, user_id bigint, client_key uuid, body text,
-	asked_seq int, began bigint, ended bigint, code int, reason text, seq int);
+	asked_seq bigint, began bigint, ended bigint, code int, reason text, seq bigint);
 CREATE TEMP TABLE watched (watcher int, page_id bigint, event_number bigint, told_number bigint, kind text,
-	user_id bigint, side smallint, seq int, unread int, body text);
+	user_id bigint, side smallint, seq bigint, unread bigint, body text);
 \copy attempts.tsv attempt
 \copy watched.tsv watched
 

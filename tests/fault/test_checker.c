@@ -73,7 +73,7 @@ static const struct defect {
 
 static int start(void **state)
 {
-	struct scene scene;
+	static struct scene scene;
 	(void)state;
 
 	scene_begin(&scene, 1);
