@@ -1,11 +1,9 @@
-/* See builtin.h. */
+/* What builtin services speak of, and reflection.  See builtin.h. */
 #include "builtin.h"
 
 #include <string.h>
 
-#include "aside/rpc/v1/health.rpc.h"
 #include "aside/rpc/v1/reflection.rpc.h"
-#include "server.h"
 
 #define FILES_MAX 64
 
@@ -18,28 +16,18 @@ void builtin_init(struct server *server, const struct handlers *const *handlers)
 	the_handlers = handlers;
 }
 
-static const struct aside_service *find_service(const char *name, size_t length)
+struct server *builtin_server(void)
+{
+	return the_server;
+}
+
+const struct aside_service *builtin_find_service(const char *name, size_t length)
 {
 	for (size_t i = 0; the_handlers[i] != NULL; i++)
 		if (strlen(the_handlers[i]->service->name) == length &&
 				memcmp(the_handlers[i]->service->name, name, length) == 0)
 			return the_handlers[i]->service;
 	return NULL;
-}
-
-static enum aside_code check(struct call *call, const void *request, struct aside_status *err)
-{
-	const Aside__Rpc__V1__CheckRequest *in = request;
-	Aside__Rpc__V1__CheckResponse *out = call_response(call);
-
-	if (out == NULL)
-		return call_full(err);
-	if (in->service[0] != '\0' && find_service(in->service, strlen(in->service)) == NULL)
-		return fail(err, ASIDE_NOT_FOUND, "SERVICE_UNKNOWN", "no service %s", in->service);
-	out->status = server_serving(the_server) ? ASIDE__RPC__V1__CHECK_RESPONSE__SERVING_STATUS__SERVING_STATUS_SERVING :
-						   ASIDE__RPC__V1__CHECK_RESPONSE__SERVING_STATUS__SERVING_STATUS_NOT_SERVING;
-	out->version = (char *)ASIDE_VERSION;
-	return ASIDE_OK;
 }
 
 static enum aside_code list_services(struct call *call, const void *request, struct aside_status *err)
@@ -89,7 +77,7 @@ static enum aside_code get_descriptors(struct call *call, const void *request, s
 	const Aside__Rpc__V1__GetDescriptorsRequest *in = request;
 	Aside__Rpc__V1__GetDescriptorsResponse *out = call_response(call);
 	const char *name = in->symbol + (in->symbol[0] == '/');
-	const struct aside_service *service = find_service(name, strcspn(name, "/"));
+	const struct aside_service *service = builtin_find_service(name, strcspn(name, "/"));
 	const struct aside_file *files[FILES_MAX];
 	size_t n = 0;
 
@@ -106,9 +94,6 @@ static enum aside_code get_descriptors(struct call *call, const void *request, s
 			(uint8_t *)(uintptr_t)files[i]->descriptor };
 	return ASIDE_OK;
 }
-
-static const struct handler health[] = { { "Check", check, NULL } };
-const struct handlers health_handlers = { &aside_rpc_v1_health_service, health, 1 };
 
 static const struct handler reflection[] = {
 	{ "ListServices", list_services, NULL },

@@ -10,3 +10,13 @@ extern const struct handlers reflection_handlers;
 
 /* What they speak of.  Before server_start(). */
 void builtin_init(struct server *server, const struct handlers *const *handlers);
+
+/* ── for their own files ─────────────────────────────────────────────────────────────────────────── */
+
+struct server *builtin_server(void);
+
+/* NULL where there is none such. */
+const struct aside_service *builtin_find_service(const char *name, size_t length);
+
+/* Tells those who watch health what has changed.  Once a second. */
+void health_tick(struct server *server);

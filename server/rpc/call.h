@@ -12,6 +12,7 @@
  *     item          the client sent one; where both sides stream, only while one may be sent back
  *     half_closed   the client has sent its last
  *     pull          something may be sent: it has just begun, credit has come, or call_wake() was called
+ *     leaving       the server drains and will end the stream: a last item may be sent
  *     gone          the call has ended, however: the last word, where call_wake()'s callers are told
  *
  * The arena keeps what `begin` (and the operation it named) left there; what later steps allocate is freed when
@@ -74,6 +75,7 @@ struct handler {
 	enum aside_code (*item)(struct call *call, const void *item, struct aside_status *err);
 	enum aside_code (*half_closed)(struct call *call, struct aside_status *err);
 	enum aside_code (*pull)(struct call *call, struct aside_status *err);
+	void (*leaving)(struct call *call); /* only while call_writable(); `gone` follows */
 	void (*gone)(struct call *call);
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "builtin.h"
 #include "dispatch.h"
 #include "metrics.h"
 #include "session.h"
@@ -192,6 +193,7 @@ void server_tick(struct server *server)
 	int64_t now_us = clock_monotonic_us();
 
 	admission_tick(server->admission, now_us);
+	health_tick(server);
 	signal_sessions(server, &(struct addressees){ 0, now_us }, SIGNAL_TICK);
 }
 
@@ -282,12 +284,17 @@ void server_told(struct server *server, int n)
 	atomic_fetch_sub(&server->untold, n);
 }
 
-bool server_serving(struct server *server)
+bool server_draining(struct server *server)
 {
 	pthread_mutex_lock(&server->mutex);
 	bool draining = server->draining;
 	pthread_mutex_unlock(&server->mutex);
-	return !draining && (server->options.ready == NULL || server->options.ready(server->options.store));
+	return draining;
+}
+
+bool server_serving(struct server *server)
+{
+	return !server_draining(server) && (server->options.ready == NULL || server->options.ready(server->options.store));
 }
 
 void server_stats(struct server *server, struct server_stats *ret)

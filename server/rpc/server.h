@@ -52,6 +52,7 @@ unsigned server_drain(struct server *server, int64_t deadline_us);
 
 /* Whether calls are served: not draining, and the store is there. */
 bool server_serving(struct server *server);
+bool server_draining(struct server *server);
 
 struct server_stats {
 	unsigned sessions;

@@ -123,8 +123,11 @@ static void cancel_one(struct task *task, void *why)
 
 static void end_stream(struct task *task, void *why)
 {
-	if (task->call.method->client_streaming || task->call.method->server_streaming)
-		task_cancel(task, why);
+	if (!task->call.method->client_streaming && !task->call.method->server_streaming)
+		return;
+	if (task->call.handler->leaving != NULL && call_writable(&task->call))
+		task->call.handler->leaving(&task->call);
+	task_cancel(task, why);
 }
 
 /* ── signals ─────────────────────────────────────────────────────────────────────────────────────── */
