@@ -1,10 +1,11 @@
 #include "config.h"
 
-#include <ctype.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "wire/status.h"
+
+#define HELP_COLUMNS 26
 
 enum kind {
 	TEXT,
@@ -14,28 +15,43 @@ enum kind {
 };
 
 static const struct setting {
-	const char *flag, *env, *fallback;
+	const char *flag, *value, *env, *fallback;
 	enum kind kind;
 	size_t offset;
+	unsigned max; /* of a NUMBER */
 	const char *help;
 } settings[] = {
 #define AT(member) offsetof(struct config, member)
-	{ "listen", "ASIDE_LISTEN", NULL, LIST, AT(listen), "address to serve, again for more: tcp://HOST:PORT, ipc://PATH,\n"
+	{ "listen", "ADDRESS", "ASIDE_LISTEN", NULL, LIST, AT(listen), 0,
+			"address to serve, again for more: tcp://HOST:PORT, ipc://PATH,\n"
 			"tls+tcp://HOST:PORT, ws://HOST:PORT/PATH.  Default: ipc://DATA/aside.sock" },
-	{ "database", "ASIDE_DATABASE", NULL, TEXT, AT(database), "libpq connection string; without it a private PostgreSQL runs in DATA" },
-	{ "data", "ASIDE_DATA", "/var/lib/aside", TEXT, AT(data), "folder of the private PostgreSQL and the default socket" },
-	{ "cluster-user", "ASIDE_CLUSTER_USER", "postgres", TEXT, AT(cluster_user), "as root: who runs the private PostgreSQL" },
-	{ "keys", "ASIDE_KEYS", NULL, TEXT, AT(keys), "folder of public keys KID.pem that sign tokens; without it only ipc is served" },
-	{ "ipc-user", "ASIDE_IPC_USER", NULL, LIST, AT(ipc_user), "who an ipc peer's uid is: UID=person:ID or UID=service:NAME:SCOPE,SCOPE" },
-	{ "tls", "ASIDE_TLS", NULL, TEXT, AT(tls), "PEM file with certificate and key, for tls+tcp" },
-	{ "workers", "ASIDE_WORKERS", "0", NUMBER, AT(workers), "threads that handle calls; 0: one a processor" },
-	{ "write-lanes", "ASIDE_WRITE_LANES", "0", NUMBER, AT(write_lanes), "connections that write; 0: 2" },
-	{ "read-lanes", "ASIDE_READ_LANES", "0", NUMBER, AT(read_lanes), "connections that read; 0: 2" },
-	{ "no-hints", NULL, NULL, SWITCH, AT(no_hints), "neither tell other servers what happens nor listen: where LISTEN does not work;\n"
+	{ "database", "DSN", "ASIDE_DATABASE", NULL, TEXT, AT(database), 0,
+			"libpq connection string; without it a private PostgreSQL runs in DATA" },
+	{ "data", "FOLDER", "ASIDE_DATA", "/var/lib/aside", TEXT, AT(data), 0,
+			"folder of the private PostgreSQL and the default socket" },
+	{ "cluster-user", "USER", "ASIDE_CLUSTER_USER", "postgres", TEXT, AT(cluster_user), 0,
+			"as root: who runs the private PostgreSQL" },
+	{ "keys", "FOLDER", "ASIDE_KEYS", NULL, TEXT, AT(keys), 0,
+			"folder of public keys KID.pem that sign tokens; without it only ipc is served" },
+	{ "ipc-user", "UID=WHO", "ASIDE_IPC_USER", NULL, LIST, AT(ipc_user), 0,
+			"who an ipc peer's uid is, again for more: UID=person:ID or\n"
+			"UID=service:NAME:SCOPE,SCOPE" },
+	{ "tls", "FILE", "ASIDE_TLS", NULL, TEXT, AT(tls), 0, "certificate and key, PEM, for tls+tcp and wss" },
+	{ "http", "HOST:PORT", "ASIDE_HTTP", NULL, TEXT, AT(http), 0,
+			"serve /healthz, /readyz and /metrics there, by HTTP and without\n"
+			"credentials: on a loopback address" },
+	{ "http-anywhere", NULL, "ASIDE_HTTP_ANYWHERE", NULL, SWITCH, AT(http_anywhere), 0,
+			"let --http be an address that others reach" },
+	{ "workers", "N", "ASIDE_WORKERS", "0", NUMBER, AT(workers), 256, "threads that handle calls; 0: one a processor" },
+	{ "write-lanes", "N", "ASIDE_WRITE_LANES", "0", NUMBER, AT(write_lanes), 16, "connections that write; 0: 2" },
+	{ "read-lanes", "N", "ASIDE_READ_LANES", "0", NUMBER, AT(read_lanes), 16, "connections that read; 0: 2" },
+	{ "no-hints", NULL, "ASIDE_NO_HINTS", NULL, SWITCH, AT(no_hints), 0,
+			"neither tell other servers what happens nor listen: where LISTEN does not work;\n"
 			"their watchers wait for a look at the tables, every 3 seconds" },
-	{ "drain-timeout", "ASIDE_DRAIN_TIMEOUT", "20", NUMBER, AT(drain_timeout), "seconds to finish calls after SIGTERM" },
-	{ "log-level", "ASIDE_LOG_LEVEL", "info", TEXT, AT(log_level), "debug, info, warning or error" },
-	{ "check-config", NULL, NULL, SWITCH, AT(check), "print what would run, and exit" },
+	{ "drain-timeout", "SECONDS", "ASIDE_DRAIN_TIMEOUT", "20", NUMBER, AT(drain_timeout), 3600,
+			"how long to finish calls after SIGTERM" },
+	{ "log-level", "LEVEL", "ASIDE_LOG_LEVEL", "info", TEXT, AT(log_level), 0, "debug, info, warning or error" },
+	{ "check-config", NULL, NULL, NULL, SWITCH, AT(check), 0, "check all of this, print what would run, and exit" },
 #undef AT
 };
 #define N_SETTINGS (sizeof settings / sizeof *settings)
@@ -45,28 +61,62 @@ static void *member_of(struct config *config, const struct setting *setting)
 	return (char *)config + setting->offset;
 }
 
-static enum aside_code set(struct config *config, const struct setting *setting, const char *value,
-		struct aside_status *err)
+static enum aside_code bad(struct aside_status *err, const struct setting *setting, const char *value, const char *why)
+{
+	return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%s %.80s: %s", setting->flag, value, why);
+}
+
+static enum aside_code set_switch(struct config *config, const struct setting *setting, const char *value, struct aside_status *err)
+{
+	static const char *const words[] = { "0", "1", "no", "yes", "false", "true" };
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (strcmp(value, words[i]) == 0) {
+			*(bool *)member_of(config, setting) = i % 2 == 1;
+			return ASIDE_OK;
+		}
+	return bad(err, setting, value, "yes or no");
+}
+
+static enum aside_code set(struct config *config, const struct setting *setting, const char *value, struct aside_status *err)
 {
 	const char **list = member_of(config, setting);
-	size_t n = 0;
+	size_t n = 0, length = strlen(value);
 
+	if (length == 0)
+		return bad(err, setting, "''", "is empty");
 	switch (setting->kind) {
-	case SWITCH: *(bool *)member_of(config, setting) = true; return ASIDE_OK;
+	case SWITCH: return set_switch(config, setting, value, err);
 	case NUMBER:
-		if (value[0] == '\0' || strspn(value, "0123456789") != strlen(value) || strlen(value) > 6)
-			return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%s: %s is no number", setting->flag, value);
+		if (strspn(value, "0123456789") != length)
+			return bad(err, setting, value, "is no number");
+		if (length > 6 || config_number(value) > setting->max)
+			return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%s %s: at most %u", setting->flag, value, setting->max);
 		list[0] = value;
 		return ASIDE_OK;
 	case TEXT: list[0] = value; return ASIDE_OK;
 	case LIST: break;
 	}
-	while (list[n] != NULL)
-		n++;
+	for (; list[n] != NULL; n++)
+		if (strcmp(list[n], value) == 0)
+			return bad(err, setting, value, "is given twice");
 	if (n == CONFIG_LIST_MAX)
-		return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%s: too many", setting->flag);
+		return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%s: at most %d of them", setting->flag, CONFIG_LIST_MAX);
 	list[n] = value;
 	return ASIDE_OK;
+}
+
+/* A variable holds the elements of a list with blanks between them. */
+static enum aside_code set_list(struct config *config, const struct setting *setting, const char *values, struct aside_status *err)
+{
+	char *copy = strdup(values), *state = NULL; /* lives as long as the program: the list points into it */
+	enum aside_code code = ASIDE_OK;
+
+	if (copy == NULL)
+		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+	for (char *word = strtok_r(copy, " \t\n", &state); word != NULL && code == ASIDE_OK; word = strtok_r(NULL, " \t\n", &state))
+		code = set(config, setting, word, err);
+	return code;
 }
 
 static const struct setting *find(const char *flag, size_t length)
@@ -77,24 +127,26 @@ static const struct setting *find(const char *flag, size_t length)
 	return NULL;
 }
 
-static enum aside_code read_defaults(struct config *config, struct aside_status *err)
+/* What no flag has said: by the environment, or by default. */
+static enum aside_code read_defaults(struct config *config, const bool given[], struct aside_status *err)
 {
 	enum aside_code code = ASIDE_OK;
 
 	for (size_t i = 0; i < N_SETTINGS && code == ASIDE_OK; i++) {
 		const char *value = settings[i].env != NULL ? getenv(settings[i].env) : NULL;
-		if (settings[i].kind == SWITCH || *(const char **)member_of(config, &settings[i]) != NULL)
+		if (given[i])
 			continue;
 		if (value == NULL || value[0] == '\0')
 			value = settings[i].fallback;
 		if (value != NULL)
-			code = set(config, &settings[i], value, err);
+			code = settings[i].kind == LIST ? set_list(config, &settings[i], value, err) : set(config, &settings[i], value, err);
 	}
 	return code;
 }
 
 enum aside_code config_read(struct config *config, int argc, char **argv, char ***ret_rest, struct aside_status *err)
 {
+	bool given[N_SETTINGS] = { false };
 	enum aside_code code = ASIDE_OK;
 	int i;
 
@@ -105,12 +157,17 @@ enum aside_code config_read(struct config *config, int argc, char **argv, char *
 		const struct setting *setting = find(flag, length);
 		if (setting == NULL)
 			return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%.*s: no such flag", (int)length, flag);
-		if (setting->kind != SWITCH && value == NULL && ++i == argc)
+		if (value == NULL && setting->kind == SWITCH)
+			value = "yes";
+		else if (value == NULL && (value = argv[++i]) == NULL)
 			return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%s needs a value", setting->flag);
-		code = set(config, setting, setting->kind == SWITCH || value != NULL ? value : argv[i], err);
+		if (given[setting - settings] && setting->kind != LIST)
+			return bad(err, setting, value, "is given twice");
+		given[setting - settings] = true;
+		code = set(config, setting, value, err);
 	}
 	*ret_rest = argv + i;
-	return code == ASIDE_OK ? read_defaults(config, err) : code;
+	return code == ASIDE_OK ? read_defaults(config, given, err) : code;
 }
 
 unsigned config_number(const char *value)
@@ -121,12 +178,13 @@ unsigned config_number(const char *value)
 void config_print(const struct config *config, FILE *out)
 {
 	for (size_t i = 0; i < N_SETTINGS; i++) {
-		const char *const *list = (const void *)((const char *)config + settings[i].offset);
-		if (settings[i].kind == SWITCH)
-			continue;
-		if (settings[i].kind != LIST)
-			fprintf(out, "%s=%s\n", settings[i].flag, strcmp(settings[i].flag, "database") == 0 && list[0] != NULL ?
-							"(set)" : list[0] != NULL ? list[0] : "");
+		const void *member = (const char *)config + settings[i].offset;
+		const char *const *list = member;
+		if (settings[i].kind == SWITCH && settings[i].env != NULL)
+			fprintf(out, "%s=%s\n", settings[i].flag, *(const bool *)member ? "yes" : "no");
+		if (settings[i].kind == TEXT || settings[i].kind == NUMBER)
+			fprintf(out, "%s=%s\n", settings[i].flag, list[0] == NULL ? "" : settings[i].offset == offsetof(struct config, database) ?
+							"(set)" : list[0]);
 		for (; settings[i].kind == LIST && *list != NULL; list++)
 			fprintf(out, "%s=%s\n", settings[i].flag, *list);
 	}
@@ -135,14 +193,37 @@ void config_print(const struct config *config, FILE *out)
 void config_help(FILE *out)
 {
 	for (size_t i = 0; i < N_SETTINGS; i++) {
-		fprintf(out, "  --%s%s\n", settings[i].flag, settings[i].kind == SWITCH ? "" : settings[i].kind == NUMBER ? " N" : " VALUE");
-		for (const char *line = settings[i].help; line != NULL;) {
-			size_t length = strcspn(line, "\n");
-			fprintf(out, "        %.*s\n", (int)length, line);
-			line = line[length] == '\n' ? line + length + 1 : NULL;
+		const struct setting *setting = &settings[i];
+		int n = fprintf(out, "  --%s%s%s", setting->flag, setting->value != NULL ? " " : "", setting->value != NULL ? setting->value : "");
+		const char *line = setting->help;
+		for (size_t length; line != NULL; line = line[length] == '\n' ? line + length + 1 : NULL) {
+			length = strcspn(line, "\n");
+			fprintf(out, "%*s%.*s\n", n < HELP_COLUMNS ? HELP_COLUMNS - n : 1, "", (int)length, line);
+			n = 0;
 		}
-		if (settings[i].env != NULL)
-			fprintf(out, "        %s%s%s\n", settings[i].env, settings[i].fallback != NULL ? ", default " : "",
-					settings[i].fallback != NULL ? settings[i].fallback : "");
+		if (setting->env != NULL)
+			fprintf(out, "%*s%s%s%s\n", HELP_COLUMNS, "", setting->env, setting->fallback != NULL ? ", default " : "",
+					setting->fallback != NULL ? setting->fallback : "");
+	}
+}
+
+/* A cell of code, or nothing. */
+static void put_code(const char *text, FILE *out)
+{
+	fprintf(out, text != NULL ? " `%s` |" : "%s |", text != NULL ? text : "");
+}
+
+void config_markdown(FILE *out)
+{
+	fputs("| flag | variable | default | |\n|---|---|---|---|\n", out);
+	for (size_t i = 0; i < N_SETTINGS; i++) {
+		const struct setting *setting = &settings[i];
+		fprintf(out, "| `--%s%s%s` |", setting->flag, setting->value != NULL ? " " : "", setting->value != NULL ? setting->value : "");
+		put_code(setting->env, out);
+		put_code(setting->fallback, out);
+		fputc(' ', out);
+		for (const char *text = setting->help; *text != '\0'; text++)
+			fputc(*text == '\n' ? ' ' : *text, out);
+		fputs(" |\n", out);
 	}
 }

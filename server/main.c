@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "check.h"
 #include "config.h"
+#include "http/http.h"
 #include "log.h"
 #include "rpc/builtin.h"
 #include "rpc/server.h"
@@ -29,6 +31,7 @@ struct program {
 	struct store *store;
 	struct auth *auth;
 	struct server *server;
+	struct http *http; /* NULL without --http */
 	const struct handlers *handlers[SERVICES_MAX + 1];
 	char urls[CONFIG_LIST_MAX][URL_BYTES];
 	size_t n_urls;
@@ -40,44 +43,9 @@ static void usage(FILE *out)
 		     "usage: aside-server [FLAG...]\n"
 		     "       aside-server [FLAG...] migrate up|down|status\n\n");
 	config_help(out);
-	fprintf(out, "  --version, --help\n\n"
+	fprintf(out, "  --help, --help=markdown, --version\n\n"
 		     "Signals: TERM and INT finish the calls under way and exit; HUP reads the keys again.\n"
-		     "Exit status: 0 after a clean end, 1 when it cannot start, 2 for a wrong flag.\n");
-}
-
-static bool is_network(const char *url)
-{
-	return strncmp(url, "ipc://", 6) != 0 && strncmp(url, "inproc://", 9) != 0;
-}
-
-/* What stands on the command line every user of the machine can read. */
-static enum aside_code check_database(const char *dsn, struct aside_status *err)
-{
-	enum aside_code code = ASIDE_OK;
-	PQconninfoOption *options = dsn != NULL && dsn != getenv("ASIDE_DATABASE") ? PQconninfoParse(dsn, NULL) : NULL;
-
-	for (const PQconninfoOption *option = options; option != NULL && option->keyword != NULL; option++)
-		if (option->val != NULL && strcmp(option->keyword, "password") == 0)
-			code = fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG",
-					"--database: no password there, where everybody can read it:"
-					" use a password file, a service file or ASIDE_DATABASE");
-	PQconninfoFree(options);
-	return code;
-}
-
-static enum aside_code check_config(const struct config *config, struct aside_status *err)
-{
-	enum log_level level;
-
-	if (!log_level_parse(config->log_level, &level))
-		return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--log-level: %s is no level", config->log_level);
-	log_init(level);
-	for (size_t i = 0; config->listen[i] != NULL; i++)
-		if (is_network(config->listen[i]) && config->keys == NULL)
-			return fail(err, ASIDE_INVALID_ARGUMENT, "KEYS_REQUIRED",
-					"--listen %s: a network address needs --keys: nobody is served anonymously",
-					config->listen[i]);
-	return check_database(config->database, err);
+		     "Exit status: 0 after a clean end, 1 when it cannot start, 2 for a wrong setting.\n");
 }
 
 static enum aside_code open_database(struct program *program, struct aside_status *err)
@@ -156,7 +124,11 @@ static enum aside_code start(struct program *program, struct aside_status *err)
 		return code;
 	watch_init(program->hub);
 	builtin_init(program->server, program->handlers);
-	return server_start(program->server, err);
+	code = server_start(program->server, err);
+	if (code == ASIDE_OK && config->http != NULL)
+		code = http_open(&(struct http_options){ config->http, config->http_anywhere, program->server, program->store },
+				&program->http, err);
+	return code;
 }
 
 static void announce(const struct program *program)
@@ -164,6 +136,8 @@ static void announce(const struct program *program)
 	printf("ready");
 	for (size_t i = 0; i < program->n_urls; i++)
 		printf(" %s", program->urls[i]);
+	if (program->http != NULL)
+		printf(" %s", http_url(program->http));
 	printf("\n");
 	fflush(stdout);
 }
@@ -205,6 +179,7 @@ static void stop(struct program *program)
 	unsigned left = program->server != NULL ? server_drain(program->server, deadline) : 0;
 
 	log_info("event=drained calls_left=%u", left);
+	http_close(program->http);
 	hub_stop(program->hub);
 	store_stop(program->store, deadline); /* answers what is left; the server may still ask it, in vain */
 	server_close(program->server);
@@ -262,6 +237,7 @@ static int serve(struct program *program)
 int main(int argc, char **argv)
 {
 	static struct program program;
+	enum log_level level = LOG_INFO;
 	struct aside_status err;
 	char **rest;
 
@@ -269,15 +245,21 @@ int main(int argc, char **argv)
 		usage(stdout);
 		return EXIT_SUCCESS;
 	}
+	if (argc == 2 && strcmp(argv[1], "--help=markdown") == 0) {
+		config_markdown(stdout);
+		return EXIT_SUCCESS;
+	}
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		printf("aside-server %s\n", ASIDE_VERSION);
 		return EXIT_SUCCESS;
 	}
 	if (config_read(&program.config, argc, argv, &rest, &err) != ASIDE_OK ||
-			check_config(&program.config, &err) != ASIDE_OK) {
+			config_check(&program.config, &err) != ASIDE_OK) {
 		fprintf(stderr, "aside-server: %s\n", err.message);
 		return EXIT_USAGE;
 	}
+	(void)log_level_parse(program.config.log_level, &level);
+	log_init(level);
 	if (program.config.check) {
 		config_print(&program.config, stdout);
 		return EXIT_SUCCESS;

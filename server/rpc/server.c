@@ -310,8 +310,11 @@ void server_write_metrics(struct server *server, FILE *out)
 	const struct route *routes = dispatcher_routes(server->dispatcher, &n);
 
 	server_stats(server, &stats);
-	fprintf(out, "# TYPE aside_sessions gauge\naside_sessions %u\n"
+	fprintf(out, "# HELP aside_sessions Clients that are connected.\n"
+		     "# TYPE aside_sessions gauge\naside_sessions %u\n"
+		     "# HELP aside_calls_under_way Calls that have begun and not ended.\n"
 		     "# TYPE aside_calls_under_way gauge\naside_calls_under_way %u\n"
+		     "# HELP aside_streams_open Streams that are open.\n"
 		     "# TYPE aside_streams_open gauge\naside_streams_open %u\n"
 		     "# HELP aside_calls_limit Calls that may be under way at the rate at which they end.\n"
 		     "# TYPE aside_calls_limit gauge\naside_calls_limit %u\n"

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "aside/rpc/v1/health.stub.h"
+#include "keys.h"
 #include "raw.h"
 
 #define CHECK "/aside.rpc.v1.HealthService/Check"
@@ -201,6 +202,17 @@ static void wrong_settings_are_named(void **state)
 		{ "--log-level loud", "--log-level" },
 		{ "--listen tcp://127.0.0.1:0", "--keys" },
 		{ "--database postgresql://aside:secret@db/aside", "--database" },
+		{ "--listen tls+tcp://127.0.0.1:0 --keys /keys", "--tls" },
+		{ "--listen tcp://127.0.0.1 --keys /keys", "has no port" },
+		{ "--listen tcp://127.0.0.1:65536 --keys /keys", "beyond 65535" },
+		{ "--listen ipc:///nowhere/aside.sock", "in no folder" },
+		{ "--keys /nowhere", "--keys" },
+		{ "--http 0.0.0.0:7480", "--http-anywhere" },
+		{ "--http '[::]:7480'", "--http-anywhere" },
+		{ "--http 127.0.0.1", "HOST:PORT" },
+		{ "--http ::1:7480", "HOST:PORT" },
+		{ "--http-anywhere=perhaps", "yes or no" },
+		{ "--no-hints --no-hints", "twice" },
 		{ "dance", "usage" },
 		{ "migrate", "usage" },
 	};
@@ -215,14 +227,21 @@ static void wrong_settings_are_named(void **state)
 
 static void settings_can_be_looked_at(void **state)
 {
-	char said[8192];
+	static struct key_pair key;
+	char said[8192], keys[256], words[300];
 	(void)state;
 
+	(void)snprintf(keys, sizeof keys, "%s/keys", aside_harness_folder(harness));
+	assert_true(key_make(&key, false));
+	assert_true(key_publish(&key, keys, "test"));
 	assert_int_equal(setenv("ASIDE_DATABASE", "password=secret", true), 0);
-	assert_int_equal(run(said, sizeof said, "--listen tcp://127.0.0.1:0 --keys /keys --check-config"), 0);
+	assert_int_equal(run(said, sizeof said, "--listen tcp://127.0.0.1:0 --keys %s --http '[::1]:0' --check-config", keys), 0);
 	assert_int_equal(unsetenv("ASIDE_DATABASE"), 0);
 	assert_said(said, "listen=tcp://127.0.0.1:0\n");
-	assert_said(said, "keys=/keys\n");
+	(void)snprintf(words, sizeof words, "keys=%s\n", keys);
+	assert_said(said, words);
+	assert_said(said, "http=[::1]:0\n");
+	assert_said(said, "no-hints=no\n");
 	assert_said(said, "database=(set)\n");
 	assert_null(strstr(said, "secret"));
 	assert_int_equal(run(said, sizeof said, "--version"), 0);

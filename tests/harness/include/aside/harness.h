@@ -62,8 +62,8 @@ ASIDE_API int aside_harness_stop(struct aside_harness *harness);
 /* "ipc:///tmp/…/server-0.sock".  Borrowed from the harness.  Stays the same over restarts. */
 ASIDE_API const char *aside_harness_address(const struct aside_harness *harness, unsigned server);
 
-/* The nth address, from 0, among the --listen flags, with its real port, as it was last started.  NULL if
- * there are not so many.  Borrowed until the server's next start. */
+/* The nth address, from 0, among the --listen flags and then --http ("http://127.0.0.1:PORT"), with its real
+ * port, as it was last started.  NULL if there are not so many.  Borrowed until the server's next start. */
 ASIDE_API const char *aside_harness_listener(const struct aside_harness *harness, unsigned server, unsigned nth);
 
 /* A channel to one server, open as long as the harness.  Borrowed. */

@@ -1,0 +1,192 @@
+/* See check.h. */
+#include "check.h"
+
+#include <errno.h>
+#include <libpq-fe.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "http/http.h"
+#include "log.h"
+#include "rpc/auth.h"
+#include "wire/status.h"
+
+#define PATH_BYTES 512
+
+static enum aside_code bad(struct aside_status *err, const char *flag, const char *value, const char *why)
+{
+	return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%s %.120s: %s", flag, value, why);
+}
+
+/* ── addresses ───────────────────────────────────────────────────────────────────────────────────── */
+
+static const struct scheme {
+	const char *prefix;
+	bool network, tls;
+} schemes[] = {
+	{ "tcp://", true, false }, { "tls+tcp://", true, true }, { "ws://", true, false }, { "wss://", true, true },
+	{ "ipc://", false, false }, { "inproc://", false, false },
+};
+
+static const struct scheme *scheme_of(const char *url)
+{
+	for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+		if (strncmp(url, schemes[i].prefix, strlen(schemes[i].prefix)) == 0)
+			return &schemes[i];
+	return NULL;
+}
+
+/* NULL, or what is wrong with "HOST:PORT[/PATH]". */
+static const char *check_host(const char *rest)
+{
+	size_t length = strcspn(rest, "/");
+	const char *colon = memrchr(rest, ':', length), *port = colon != NULL ? colon + 1 : NULL;
+	size_t digits = port != NULL ? strspn(port, "0123456789") : 0;
+
+	if (port == NULL || port + digits != rest + length || digits == 0)
+		return "has no port";
+	if (digits > 5 || strtoul(port, NULL, 10) > 65535)
+		return "has a port beyond 65535";
+	return NULL;
+}
+
+static const char *check_socket(const char *path)
+{
+	char folder[PATH_BYTES];
+	const char *slash = strrchr(path, '/');
+	struct stat info;
+
+	if (path[0] != '/')
+		return "is no absolute path: ipc:///run/aside.sock";
+	if (strlen(path) >= sizeof((struct sockaddr_un *)NULL)->sun_path)
+		return "is longer than a socket's path may be, 107 bytes";
+	(void)snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	return stat(folder, &info) == 0 && S_ISDIR(info.st_mode) ? NULL : "is in no folder that exists";
+}
+
+static enum aside_code check_listen(const struct config *config, const char *url, struct aside_status *err)
+{
+	const struct scheme *scheme = scheme_of(url);
+	const char *why = NULL;
+
+	if (scheme == NULL)
+		why = "is none of tcp://, tls+tcp://, ws://, wss://, ipc://";
+	else if (scheme->network)
+		why = check_host(url + strlen(scheme->prefix));
+	else if (strcmp(scheme->prefix, "ipc://") == 0)
+		why = check_socket(url + strlen(scheme->prefix));
+	if (why == NULL && scheme->tls && config->tls == NULL)
+		why = "needs --tls: a certificate and its key";
+	if (why == NULL && scheme->network && config->keys == NULL)
+		return fail(err, ASIDE_INVALID_ARGUMENT, "KEYS_REQUIRED",
+				"--listen %.120s: a network address needs --keys: nobody is served anonymously", url);
+	return why == NULL ? ASIDE_OK : bad(err, "listen", url, why);
+}
+
+/* ── files and folders ───────────────────────────────────────────────────────────────────────────── */
+
+static enum aside_code check_tls(const char *path, struct aside_status *err)
+{
+	FILE *file = path != NULL ? fopen(path, "re") : NULL;
+	char line[256];
+	bool certificate = false, key = false;
+
+	if (path == NULL)
+		return ASIDE_OK;
+	if (file == NULL)
+		return bad(err, "tls", path, strerror(errno));
+	while (fgets(line, sizeof line, file) != NULL) {
+		certificate = certificate || strstr(line, "BEGIN CERTIFICATE") != NULL;
+		key = key || strstr(line, "PRIVATE KEY") != NULL;
+	}
+	fclose(file);
+	return certificate && key ? ASIDE_OK : bad(err, "tls", path, "must hold a certificate and its private key, PEM");
+}
+
+/* The folder is made where it is not there yet; the one above it is not. */
+static enum aside_code check_data(const char *data, struct aside_status *err)
+{
+	char path[PATH_BYTES];
+	const char *slash = strrchr(data, '/');
+	struct stat info;
+
+	(void)snprintf(path, sizeof path, "%.*s", PATH_BYTES - 1, data);
+	if (stat(data, &info) != 0 && errno == ENOENT)
+		(void)snprintf(path, sizeof path, "%.*s", slash == NULL || slash == data ? 1 : (int)(slash - data),
+				slash == NULL ? "." : data);
+	if (stat(path, &info) != 0)
+		return bad(err, "data", data, strerror(errno));
+	if (!S_ISDIR(info.st_mode))
+		return bad(err, "data", data, "is no folder");
+	return access(path, W_OK | X_OK) == 0 ? ASIDE_OK : bad(err, "data", data, "cannot be written");
+}
+
+static enum aside_code check_private(const struct config *config, struct aside_status *err)
+{
+	struct passwd *who = geteuid() == 0 ? getpwnam(config->cluster_user) : NULL;
+
+	if (geteuid() == 0 && who == NULL)
+		return bad(err, "cluster-user", config->cluster_user, "there is no such user");
+	if (who != NULL && who->pw_uid == 0)
+		return bad(err, "cluster-user", config->cluster_user, "PostgreSQL does not run as root");
+	return check_data(config->data, err);
+}
+
+/* What stands on the command line every user of the machine can read. */
+static enum aside_code check_database(const char *dsn, struct aside_status *err)
+{
+	char *why = NULL;
+	PQconninfoOption *options = PQconninfoParse(dsn, &why);
+	enum aside_code code = ASIDE_OK;
+
+	if (options == NULL)
+		code = fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--database: %.*s", why != NULL ? (int)strcspn(why, "\n") : 0,
+				why != NULL ? why : "");
+	for (const PQconninfoOption *option = options; option != NULL && option->keyword != NULL; option++)
+		if (option->val != NULL && strcmp(option->keyword, "password") == 0 && dsn != getenv("ASIDE_DATABASE"))
+			code = fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG",
+					"--database: no password there, where everybody can read it:"
+					" use a password file, a service file or ASIDE_DATABASE");
+	PQconninfoFree(options);
+	PQfreemem(why);
+	return code;
+}
+
+/* As the server would: reads the keys, and who ipc's uids are. */
+static enum aside_code check_callers(const struct config *config, struct aside_status *err)
+{
+	struct auth_options options = { config->keys, config->ipc_user };
+	struct aside_status why = { 0 };
+	struct auth *auth = NULL;
+
+	if (auth_open(&options, &auth, &why) == ASIDE_OK) {
+		auth_close(auth);
+		return ASIDE_OK;
+	}
+	return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%s %s", strcmp(why.reason, "BAD_IPC_USER") == 0 ? "ipc-user" : "keys",
+			why.message);
+}
+
+enum aside_code config_check(const struct config *config, struct aside_status *err)
+{
+	enum log_level level;
+	enum aside_code code = ASIDE_OK;
+
+	if (!log_level_parse(config->log_level, &level))
+		return bad(err, "log-level", config->log_level, "is none of debug, info, warning, error");
+	for (size_t i = 0; config->listen[i] != NULL && code == ASIDE_OK; i++)
+		code = check_listen(config, config->listen[i], err);
+	if (code == ASIDE_OK)
+		code = check_tls(config->tls, err);
+	if (code == ASIDE_OK)
+		code = config->database != NULL ? check_database(config->database, err) : check_private(config, err);
+	if (code == ASIDE_OK)
+		code = check_callers(config, err);
+	if (code == ASIDE_OK && config->http != NULL)
+		code = http_check(config->http, config->http_anywhere, err);
+	return code;
+}
