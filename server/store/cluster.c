@@ -33,6 +33,14 @@ static enum aside_code failed(const char *what, struct aside_status *err)
 	return fail(err, ASIDE_FAILED_PRECONDITION, "CLUSTER_FAILED", "%s: %s", what, strerror(errno));
 }
 
+/* The folder all else is in: PostgreSQL's user must find a way through it, whatever the umask. */
+static enum aside_code make_home(const char *path, struct aside_status *err)
+{
+	if (mkdir(path, 0755) == 0)
+		return chmod(path, 0755) == 0 ? ASIDE_OK : failed(path, err);
+	return errno == EEXIST ? ASIDE_OK : failed(path, err);
+}
+
 static enum aside_code make_dir(const struct cluster *cluster, const char *path, mode_t mode, struct aside_status *err)
 {
 	if (mkdir(path, mode) != 0 && errno != EEXIST)
@@ -42,17 +50,33 @@ static enum aside_code make_dir(const struct cluster *cluster, const char *path,
 	return ASIDE_OK;
 }
 
+/* What PostgreSQL said last: why it failed. */
+static void read_last_line(const struct cluster *cluster, char *ret, size_t size)
+{
+	char line[256];
+	FILE *log = fopen(cluster->log, "re");
+
+	(void)snprintf(ret, size, "nothing in its log");
+	while (log != NULL && fgets(line, sizeof line, log) != NULL)
+		if (line[0] != '\n')
+			(void)snprintf(ret, size, "%.*s", (int)strcspn(line, "\n"), line);
+	if (log != NULL)
+		fclose(log);
+}
+
 static enum aside_code make_cluster(const struct cluster *cluster, struct aside_status *err)
 {
 	char *argv[] = { (char *)CLUSTER_BINARIES "initdb", (char *)"-D", (char *)cluster->data, (char *)"-U", (char *)"aside",
 		(char *)"--auth=trust", (char *)"--encoding=UTF8", (char *)"--locale=C", (char *)"--data-checksums", NULL };
 	pid_t pid = child_spawn(&cluster->child, argv);
+	char why[256];
 	int status = -1;
 
 	log_info("event=cluster_init");
-	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
-		return fail(err, ASIDE_FAILED_PRECONDITION, "CLUSTER_FAILED", "initdb failed; see %s", cluster->log);
-	return ASIDE_OK;
+	if (pid >= 0 && waitpid(pid, &status, 0) == pid && status == 0)
+		return ASIDE_OK;
+	read_last_line(cluster, why, sizeof why);
+	return fail(err, ASIDE_FAILED_PRECONDITION, "CLUSTER_FAILED", "initdb failed: %s; see %s", why, cluster->log);
 }
 
 /* The server's login, which can do what its statements need and no more. */
@@ -135,8 +159,8 @@ enum aside_code cluster_start(const char *data_dir, const char *user, struct clu
 		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
 	cluster->lock_fd = -1;
 	code = find_user(cluster, user, err);
-	if (code == ASIDE_OK && mkdir(data_dir, 0755) != 0 && errno != EEXIST)
-		code = failed(data_dir, err);
+	if (code == ASIDE_OK)
+		code = make_home(data_dir, err);
 	if (code == ASIDE_OK && (home = realpath(data_dir, NULL)) == NULL)
 		code = failed(data_dir, err);
 	if (code == ASIDE_OK)

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -191,6 +192,20 @@ static void a_data_folder_is_one_servers(void **state)
 	assert_done(send_text(JOHNNY, new_page(), 1, "Hello")); /* the first one has not noticed */
 }
 
+/* As root: PostgreSQL runs as somebody else, and must find its way to its files. */
+static void a_narrow_umask_does_no_harm(void **state)
+{
+	struct aside_harness *narrow = NULL;
+	mode_t mask = umask(077);
+	(void)state;
+
+	enum aside_code code = aside_harness_start(NULL, &narrow, &status);
+	(void)umask(mask);
+	if (code != ASIDE_OK)
+		fail_msg("%s", status.message);
+	assert_int_equal(aside_harness_stop(narrow), 0);
+}
+
 static void wrong_settings_are_named(void **state)
 {
 	static const struct {
@@ -303,6 +318,7 @@ int main(void)
 		cmocka_unit_test(many_calls_are_answered_before_the_end),
 		cmocka_unit_test(an_endless_call_does_not_hold_the_end_up),
 		cmocka_unit_test(a_data_folder_is_one_servers),
+		cmocka_unit_test(a_narrow_umask_does_no_harm),
 		cmocka_unit_test(wrong_settings_are_named),
 		cmocka_unit_test(settings_can_be_looked_at),
 		cmocka_unit_test(migrations_go_up_and_down),
