@@ -226,6 +226,8 @@ enum aside_code transport_listen(struct transport *transport, const char *url,
 		rv = options->tls_file == NULL ? NNG_EINVAL :
 						 nng_listener_set_string(listener, NNG_OPT_TLS_CERT_KEY_FILE,
 								 options->tls_file);
+	if (rv == 0 && strncmp(url, "ipc", 3) == 0) /* who may do what is decided by uid, not by the file */
+		rv = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, 0666);
 	if (rv == 0)
 		rv = nng_listener_start(listener, 0);
 	if (rv != 0)
