@@ -35,6 +35,8 @@ static enum aside_code act_as(struct bytes value, struct principal *principal, s
 {
 	int64_t id = 0;
 
+	if (principal->kind == PRINCIPAL_ANONYMOUS)
+		return fail(err, ASIDE_UNAUTHENTICATED, "CREDENTIALS_MISSING", "act-as-user needs credentials");
 	if (!principal_has_scope(principal, ACT_AS_SCOPE) || principal->kind != PRINCIPAL_SERVICE)
 		return fail(err, ASIDE_PERMISSION_DENIED, "SCOPE_REQUIRED", "act-as-user needs a service with the scope %s",
 				ACT_AS_SCOPE);

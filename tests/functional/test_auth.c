@@ -143,7 +143,7 @@ static void assert_nobody(void)
 	request.page_id = 1;
 	assert_refused(ASK(Aside__V1__GetPageResponse, aside_v1_page_service_get_page, &request, SERVICE), "CREDENTIALS_MISSING");
 	assert_int_equal(status.code, ASIDE_UNAUTHENTICATED);
-	assert_refused(send_text(JOHNNY, 1, 1, "Hello"), "SCOPE_REQUIRED"); /* nor does saying so make one a person */
+	assert_refused(send_text(JOHNNY, 1, 1, "Hello"), "CREDENTIALS_MISSING"); /* nor does saying so make one a person */
 	Aside__Rpc__V1__CheckResponse *health = ASK(Aside__Rpc__V1__CheckResponse, aside_rpc_v1_health_service_check, &check, SERVICE);
 	assert_done(health); /* anyone may ask */
 	aside_free(health);
