@@ -177,7 +177,9 @@ enum aside_code link_open(const char *url, const struct aside_options *options, 
 	rv = start(link, url, options);
 	if (rv != 0) {
 		link_close(link);
-		return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_ADDRESS", "%s: %s", url, nng_strerror(rv));
+		return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_ADDRESS",
+				"%s: %s (tcp://HOST:PORT, tls+tcp://HOST:PORT, ipc:///PATH, ws://HOST:PORT/PATH)", url,
+				nng_strerror(rv));
 	}
 	*ret = link;
 	return ASIDE_OK;

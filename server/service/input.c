@@ -19,7 +19,7 @@ enum aside_code check_uuid(ProtobufCBinaryData uuid, const char *field, struct a
 	static const uint8_t nil[UUID_BYTES];
 
 	if (uuid.len != UUID_BYTES)
-		return fail_field(err, field, "must be a UUID of 16 bytes");
+		return fail_field(err, field, "must be a UUID as 16 bytes (in JSON: base64 of them), has %zu", uuid.len);
 	if (memcmp(uuid.data, nil, UUID_BYTES) == 0)
 		return fail_field(err, field, "must not be the nil UUID");
 	return ASIDE_OK;
