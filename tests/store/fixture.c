@@ -63,9 +63,22 @@ void carry_out(struct fixture *fixture, struct op *op)
 	assert_int_equal(op->outcome, OP_DONE);
 }
 
+/* The database may just be starting again. */
+static PGconn *connect_in_time(const struct fixture *fixture)
+{
+	int64_t until_us = monotonic_us() + 30000000;
+	PGconn *pg = PQconnectdb(cluster_dsn(fixture->cluster));
+
+	while (PQstatus(pg) != CONNECTION_OK && monotonic_us() < until_us) {
+		nanosleep(&(struct timespec){ 0, 20000000 }, NULL);
+		PQreset(pg);
+	}
+	return pg;
+}
+
 long query_number(const struct fixture *fixture, const char *fmt, ...)
 {
-	PGconn *pg = PQconnectdb(cluster_dsn(fixture->cluster));
+	PGconn *pg = connect_in_time(fixture);
 	long number = -1;
 	char sql[4096];
 	va_list ap;
