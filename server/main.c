@@ -176,9 +176,9 @@ static void wait_for_end(struct program *program, const sigset_t *signals)
 static void stop(struct program *program)
 {
 	int64_t deadline = clock_monotonic_us() + config_number(program->config.drain_timeout) * 1000000ll;
-	unsigned left = program->server != NULL ? server_drain(program->server, deadline) : 0;
 
-	log_info("event=drained calls_left=%u", left);
+	if (program->server != NULL)
+		log_info("event=drained calls_left=%u", server_drain(program->server, deadline));
 	http_close(program->http);
 	hub_stop(program->hub);
 	store_stop(program->store, deadline); /* answers what is left; the server may still ask it, in vain */
@@ -195,19 +195,30 @@ static int complain(const struct aside_status *err)
 	return EXIT_FAILURE;
 }
 
+static enum aside_code print_status(const char *dsn, struct aside_status *err)
+{
+	return migrate_status(dsn, stdout, err);
+}
+
+static const struct {
+	const char *name;
+	enum aside_code (*run)(const char *owner_dsn, struct aside_status *err);
+} migrations[] = { { "up", migrate_up }, { "down", migrate_down }, { "status", print_status } };
+
 static int migrate(struct program *program, const char *what)
 {
 	struct aside_status err = { 0 };
-	enum aside_code code = open_database(program, &err);
+	size_t i = 0;
 
-	if (code == ASIDE_OK && strcmp(what, "up") == 0)
-		code = migrate_up(program->owner_dsn, &err);
-	else if (code == ASIDE_OK && strcmp(what, "down") == 0)
-		code = migrate_down(program->owner_dsn, &err);
-	else if (code == ASIDE_OK && strcmp(what, "status") == 0)
-		code = migrate_status(program->owner_dsn, stdout, &err);
-	else if (code == ASIDE_OK)
-		code = fail(&err, ASIDE_INVALID_ARGUMENT, "USAGE", "migrate up, down or status, not %s", what);
+	while (i < sizeof migrations / sizeof migrations[0] && strcmp(migrations[i].name, what) != 0)
+		i++;
+	if (i == sizeof migrations / sizeof migrations[0]) {
+		fprintf(stderr, "aside-server: migrate up, down or status, not %s\n", what);
+		return EXIT_USAGE;
+	}
+	enum aside_code code = open_database(program, &err);
+	if (code == ASIDE_OK)
+		code = migrations[i].run(program->owner_dsn, &err);
 	cluster_stop(program->cluster);
 	return code == ASIDE_OK ? EXIT_SUCCESS : complain(&err);
 }
@@ -241,7 +252,7 @@ int main(int argc, char **argv)
 	struct aside_status err;
 	char **rest;
 
-	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
 		usage(stdout);
 		return EXIT_SUCCESS;
 	}
@@ -267,7 +278,7 @@ int main(int argc, char **argv)
 	if (rest[0] != NULL && strcmp(rest[0], "migrate") == 0 && rest[1] != NULL && rest[2] == NULL)
 		return migrate(&program, rest[1]);
 	if (rest[0] != NULL) {
-		usage(stderr);
+		fprintf(stderr, "aside-server: migrate up|down|status is the one command there is: see aside-server --help\n");
 		return EXIT_USAGE;
 	}
 	return serve(&program);
