@@ -178,7 +178,7 @@ static void begin(struct slot *slot)
 	char digits[24];
 	struct aside_metadata person = { "act-as-user", digits, 0 };
 	struct aside_call_options options = { .metadata = &person, .n_metadata = 1, .timeout_ms = slot->timeout_ms };
-	struct aside_status status;
+	struct aside_status status = { 0 };
 
 	person.value_bytes = (size_t)snprintf(digits, sizeof digits, "%lld", (long long)caller);
 	slot->began_us = load_now_us();
