@@ -110,7 +110,9 @@ PGconn *checker_open(const char *database, const char *sql_file, const char *fol
 
 int checker_run(PGconn *pg)
 {
-	PGresult *result = PQexec(pg, "SELECT rule, page_id, user_id, what, count(*) OVER () FROM violation ORDER BY rule, what LIMIT 20");
+	PGresult *result = PQexec(pg, "SELECT rule, page_id, user_id, what, n FROM (SELECT *, count(*) OVER () AS n,"
+				      " row_number() OVER (PARTITION BY rule ORDER BY page_id, user_id, what) AS nth FROM violation) v"
+				      " WHERE nth <= 5 ORDER BY rule, nth");
 	int n = 0;
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK) {

@@ -9,7 +9,7 @@
  * changes of either are not seen.  NULL where that fails, and stderr says why.  The caller's to PQfinish(). */
 PGconn *checker_open(const char *database, const char *sql_file, const char *folder);
 
-/* How many violations there are, some of each rule on stdout; -1 where it fails. */
+/* How many violations there are, up to five of each rule on stdout; -1 where it fails. */
 int checker_run(PGconn *pg);
 
 /* Runs a statement on what was taken over; false where it fails, and stderr says why. */

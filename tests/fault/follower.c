@@ -11,7 +11,6 @@
 #include "load.h"
 
 #define STREAM_MS 1000
-#define PATIENCE_US 60000000
 #define CURSOR_CHARS 4096
 
 struct follower {
@@ -116,9 +115,9 @@ struct follower *follower_start(struct aside_channel *channel, struct history *h
 	return NULL;
 }
 
-bool follower_stop(struct follower *follower, int64_t last_event)
+bool follower_stop(struct follower *follower, int64_t last_event, int64_t until_us)
 {
-	atomic_store(&follower->until_us, load_now_us() + PATIENCE_US);
+	atomic_store(&follower->until_us, until_us);
 	atomic_store(&follower->last_place, last_event);
 	pthread_join(follower->thread, NULL);
 	bool reached = follower->place == last_event;

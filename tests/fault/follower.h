@@ -13,5 +13,5 @@ struct history;
 struct follower *follower_start(struct aside_channel *channel, struct history *history, unsigned number, int64_t page,
 		int64_t last_event);
 
-/* Waits until `last_event` has come, a minute at most, and frees; false where it has not. */
-bool follower_stop(struct follower *follower, int64_t last_event);
+/* Waits until `last_event` has come, until `until_us` on CLOCK_MONOTONIC, and frees; false where it has not. */
+bool follower_stop(struct follower *follower, int64_t last_event, int64_t until_us);

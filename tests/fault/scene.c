@@ -10,6 +10,7 @@
 #define PERSONS 16
 #define CALLS_UNDER_WAY 256
 #define CONNECT_TIMEOUT_MS 20000
+#define CATCH_UP_US 60000000 /* for all watchers together */
 
 static void open_channel(struct scene *scene)
 {
@@ -57,9 +58,10 @@ void scene_begin(struct scene *scene, unsigned seed)
 PGconn *scene_end(struct scene *scene)
 {
 	bool answered = load_stop(scene->load), caught_up = true;
+	int64_t until_us = load_now_us() + CATCH_UP_US;
 
 	for (unsigned i = 0; i < SCENE_PAGES; i++)
-		caught_up = follower_stop(scene->followers[i], last_event(scene->pages[i])) && caught_up;
+		caught_up = follower_stop(scene->followers[i], last_event(scene->pages[i]), until_us) && caught_up;
 	aside_channel_close(scene->channel);
 	history_close(scene->history);
 	if (!answered || !caught_up) /* the checker says what is missing */
