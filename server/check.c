@@ -110,14 +110,15 @@ static enum aside_code check_tls(const char *path, struct aside_status *err)
 /* The folder is made where it is not there yet; the one above it is not. */
 static enum aside_code check_data(const char *data, struct aside_status *err)
 {
-	char path[PATH_BYTES];
-	const char *slash = strrchr(data, '/');
+	char above[PATH_BYTES];
+	const char *slash = strrchr(data, '/'), *path = data;
 	struct stat info;
 
-	(void)snprintf(path, sizeof path, "%.*s", PATH_BYTES - 1, data);
-	if (stat(data, &info) != 0 && errno == ENOENT)
-		(void)snprintf(path, sizeof path, "%.*s", slash == NULL || slash == data ? 1 : (int)(slash - data),
+	if (stat(data, &info) != 0 && errno == ENOENT) {
+		(void)snprintf(above, sizeof above, "%.*s", slash == NULL || slash == data ? 1 : (int)(slash - data),
 				slash == NULL ? "." : data);
+		path = above;
+	}
 	if (stat(path, &info) != 0)
 		return bad(err, "data", data, strerror(errno));
 	if (!S_ISDIR(info.st_mode))
@@ -171,19 +172,20 @@ static enum aside_code check_callers(const struct config *config, struct aside_s
 			why.message);
 }
 
-enum aside_code config_check(const struct config *config, struct aside_status *err)
+enum aside_code config_check(const struct config *config, bool serves, struct aside_status *err)
 {
 	enum log_level level;
-	enum aside_code code = ASIDE_OK;
+	enum aside_code code;
 
 	if (!log_level_parse(config->log_level, &level))
 		return bad(err, "log-level", config->log_level, "is none of debug, info, warning, error");
+	code = config->database != NULL ? check_database(config->database, err) : check_private(config, err);
+	if (!serves)
+		return code;
 	for (size_t i = 0; config->listen[i] != NULL && code == ASIDE_OK; i++)
 		code = check_listen(config, config->listen[i], err);
 	if (code == ASIDE_OK)
 		code = check_tls(config->tls, err);
-	if (code == ASIDE_OK)
-		code = config->database != NULL ? check_database(config->database, err) : check_private(config, err);
 	if (code == ASIDE_OK)
 		code = check_callers(config, err);
 	if (code == ASIDE_OK && config->http != NULL)

@@ -265,7 +265,7 @@ int main(int argc, char **argv)
 		return EXIT_SUCCESS;
 	}
 	if (config_read(&program.config, argc, argv, &rest, &err) != ASIDE_OK ||
-			config_check(&program.config, &err) != ASIDE_OK) {
+			config_check(&program.config, rest[0] == NULL, &err) != ASIDE_OK) {
 		fprintf(stderr, "aside-server: %s\n", err.message);
 		return EXIT_USAGE;
 	}

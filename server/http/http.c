@@ -88,7 +88,7 @@ static enum aside_code resolve(const char *address, bool anywhere, struct addrin
 
 enum aside_code http_check(const char *address, bool anywhere, struct aside_status *err)
 {
-	struct addrinfo *found;
+	struct addrinfo *found = NULL;
 	enum aside_code code = resolve(address, anywhere, &found, err);
 
 	if (code == ASIDE_OK)
