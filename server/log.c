@@ -90,6 +90,19 @@ static const char *second_text(time_t second)
 	return text;
 }
 
+/* On one line, and quotes only around the message, which comes last. */
+static void make_plain(char *line, size_t size)
+{
+	char *message = strstr(line, " message=\"");
+
+	for (size_t i = 0; i < size; i++)
+		if (line[i] == '\n')
+			line[i] = ' ';
+	for (char *at = message != NULL ? message + strlen(" message=\"") : line + size; at + 1 < line + size; at++)
+		if (*at == '"')
+			*at = '\'';
+}
+
 void log_write(enum log_level level, const char *fmt, ...)
 {
 	char line[LINE_BYTES];
@@ -105,9 +118,7 @@ void log_write(enum log_level level, const char *fmt, ...)
 	int n = vsnprintf(line + used, sizeof line - used - 1, fmt, ap);
 	va_end(ap);
 	used += n < 0 ? 0 : (size_t)n < sizeof line - used - 1 ? (size_t)n : sizeof line - used - 2;
-	for (size_t i = 0; i < used; i++)
-		if (line[i] == '\n')
-			line[i] = ' ';
+	make_plain(line, used);
 	line[used++] = '\n';
 	put_line(line, used);
 }

@@ -26,7 +26,7 @@ bool log_wants(enum log_level level);
 void log_hold(void);
 void log_release(void);
 
-/* `fmt` gives the keys and values: "event=drain calls=%zu". */
+/* `fmt` gives the keys and values: "event=drain calls=%zu"; message="…" comes last, quotes within become '. */
 void log_write(enum log_level level, const char *fmt, ...) ASIDE_PRINTF(2, 3);
 
 #define log_debug(...) log_write(LOG_DEBUG, __VA_ARGS__)

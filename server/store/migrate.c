@@ -59,10 +59,24 @@ static enum aside_code take_lock(PGconn *pg, struct aside_status *err)
 	return fail(err, ASIDE_UNAVAILABLE, "MIGRATION_LOCKED", "another migration has been running for 30 s");
 }
 
+/* *ret must be finished, whatever the outcome. */
+static enum aside_code connect_to(const char *dsn, PGconn **ret, struct aside_status *err)
+{
+	PGconn *pg = *ret = PQconnectdb(dsn);
+	const char *encoding = PQparameterStatus(pg, "server_encoding");
+
+	if (PQstatus(pg) != CONNECTION_OK)
+		return failed(pg, "cannot connect", err);
+	if (encoding == NULL || strcmp(encoding, "UTF8") != 0) /* it could not keep every text */
+		return fail(err, ASIDE_FAILED_PRECONDITION, "ENCODING", "the database must have the encoding UTF8, not %s",
+				encoding != NULL ? encoding : "an unknown one");
+	return ASIDE_OK;
+}
+
 static enum aside_code open_locked(const char *dsn, PGconn **ret, struct aside_status *err)
 {
-	PGconn *pg = PQconnectdb(dsn);
-	enum aside_code code = PQstatus(pg) == CONNECTION_OK ? ASIDE_OK : failed(pg, "cannot connect", err);
+	PGconn *pg;
+	enum aside_code code = connect_to(dsn, &pg, err);
 
 	if (code == ASIDE_OK)
 		code = take_lock(pg, err);
@@ -175,13 +189,12 @@ static void warn_of_power(PGconn *pg)
 
 enum aside_code migrate_check(const char *dsn, struct aside_status *err)
 {
-	CLEANUP(finishp) PGconn *pg = PQconnectdb(dsn);
+	CLEANUP(finishp) PGconn *pg = NULL;
 	unsigned applied = 0;
-	enum aside_code code;
+	enum aside_code code = connect_to(dsn, &pg, err);
 
-	if (PQstatus(pg) != CONNECTION_OK)
-		return failed(pg, "cannot connect", err);
-	code = count_applied(pg, &applied, err);
+	if (code == ASIDE_OK)
+		code = count_applied(pg, &applied, err);
 	if (code == ASIDE_OK && applied < SQL_MIGRATIONS)
 		code = fail(err, ASIDE_FAILED_PRECONDITION, "SCHEMA_OLDER", "run aside-server migrate up first");
 	if (code == ASIDE_OK)

@@ -299,6 +299,18 @@ static void migrations_go_up_and_down(void **state)
 	assert_said(said, "sideways");
 }
 
+/* The database is told that it cannot keep every text before it is given one. */
+static void a_database_of_another_encoding_is_refused(void **state)
+{
+	char said[8192], dsn[512];
+	(void)state;
+
+	world_sql("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+	(void)snprintf(dsn, sizeof dsn, "'%s dbname=latin'", aside_harness_database(harness));
+	assert_int_equal(run(said, sizeof said, "--database %s migrate up", dsn), 1);
+	assert_said(said, "UTF8, not LATIN1");
+}
+
 static void a_changed_migration_is_refused(void **state)
 {
 	char said[8192];
@@ -327,6 +339,7 @@ int main(void)
 		cmocka_unit_test(wrong_settings_are_named),
 		cmocka_unit_test(settings_can_be_looked_at),
 		cmocka_unit_test(migrations_go_up_and_down),
+		cmocka_unit_test(a_database_of_another_encoding_is_refused),
 		cmocka_unit_test(a_changed_migration_is_refused),
 	};
 	const struct aside_harness_options options = { .servers = 2,
