@@ -100,9 +100,10 @@ static enum aside_code start(struct program *program, struct aside_status *err)
 	enum aside_code code = program->cluster != NULL ? migrate_up(program->owner_dsn, err) : migrate_check(program->dsn, err);
 	size_t n = 0;
 
-	for (; n < SERVICES_MAX - 2 && service_all[n] != NULL; n++)
+	for (; n < SERVICES_MAX - 3 && service_all[n] != NULL; n++)
 		program->handlers[n] = service_all[n];
 	program->handlers[n++] = &health_handlers;
+	program->handlers[n++] = &introspection_handlers;
 	program->handlers[n] = &reflection_handlers;
 	if (code == ASIDE_OK)
 		code = hub_open(&hub, &program->hub, err);

@@ -176,5 +176,11 @@ void admission_tick(struct admission *admission, int64_t now_us)
 
 void admission_stats(struct admission *admission, struct admission_stats *ret)
 {
-	*ret = (struct admission_stats){ admission->calls, admission->streams, admission->limit, admission->refused };
+	*ret = (struct admission_stats){ admission->calls, admission->streams, admission->limit,
+		admission->options.calls_max, admission->options.streams_max, admission->refused };
+}
+
+unsigned admission_of_method(const struct admission *admission, unsigned index)
+{
+	return admission->methods[index];
 }

@@ -45,6 +45,10 @@ void admission_tick(struct admission *admission, int64_t now_us);
 
 struct admission_stats {
 	unsigned calls, streams, limit;
+	unsigned calls_max, streams_max; /* of the options */
 	uint64_t refused;
 };
 void admission_stats(struct admission *admission, struct admission_stats *ret);
+
+/* Calls of one method that have not been answered. */
+unsigned admission_of_method(const struct admission *admission, unsigned index);

@@ -1,4 +1,4 @@
-/* The services every server has: health and reflection. */
+/* The services every server has: health, introspection and reflection. */
 #pragma once
 
 #include "call.h"
@@ -6,6 +6,7 @@
 struct server;
 
 extern const struct handlers health_handlers;
+extern const struct handlers introspection_handlers;
 extern const struct handlers reflection_handlers;
 
 /* What they speak of.  Before server_start(). */

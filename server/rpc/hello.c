@@ -150,7 +150,9 @@ static enum aside_code authenticate(struct session *session, const Aside__Rpc__V
 			return call_full(err);
 		code = auth_token(server_options(session->server)->auth, (struct bytes){ value.data, value.len },
 				session->realtime_us, session->credentials, err);
+		pthread_mutex_lock(&session->mutex); /* whoever inspects the server reads it */
 		session->principal = session->credentials->principal;
+		pthread_mutex_unlock(&session->mutex);
 	}
 	return code;
 }

@@ -4,14 +4,13 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 
-#define CODES 17
 #define BUCKETS 12 /* 0.25 ms, each twice (or so) the last, and the rest */
 
 static const uint32_t bounds_us[BUCKETS - 1] = { 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 500000, 2500000 };
 
 struct metrics {
 	struct counters {
-		atomic_ullong codes[CODES], buckets[BUCKETS], us;
+		atomic_ullong codes[METRICS_CODES], buckets[BUCKETS], us;
 	} methods[METHODS_MAX];
 };
 
@@ -37,14 +36,23 @@ void metrics_count(struct metrics *metrics, unsigned index, enum aside_code code
 
 	while (bucket < BUCKETS - 1 && us > bounds_us[bucket])
 		bucket++;
-	add(&counters->codes[(unsigned)code < CODES ? code : ASIDE_UNKNOWN], 1);
+	add(&counters->codes[(unsigned)code < METRICS_CODES ? code : ASIDE_UNKNOWN], 1);
 	add(&counters->buckets[bucket], 1);
 	add(&counters->us, us > 0 ? (uint64_t)us : 0);
 }
 
+void metrics_read(const struct metrics *metrics, unsigned index, struct method_metrics *ret)
+{
+	const struct counters *counters = &metrics->methods[index];
+
+	for (unsigned code = 0; code < METRICS_CODES; code++)
+		ret->codes[code] = counters->codes[code];
+	ret->took_us = counters->us;
+}
+
 static void write_codes(const struct counters *counters, const char *path, FILE *out)
 {
-	for (unsigned code = 0; code < CODES; code++)
+	for (unsigned code = 0; code < METRICS_CODES; code++)
 		if (counters->codes[code] > 0)
 			fprintf(out, "aside_calls_total{method=\"%s\",code=\"%s\"} %llu\n", path,
 					aside_code_name((enum aside_code)code), counters->codes[code]);

@@ -26,6 +26,7 @@ struct server {
 	struct workers *workers;
 	struct admission *admission;
 	struct metrics *metrics;
+	int64_t started_at_us;
 	pthread_mutex_t mutex; /* of the table */
 	pthread_cond_t stop;
 	struct session *table[CHAINS];
@@ -136,6 +137,18 @@ static void signal_sessions(struct server *server, const struct addressees *to, 
 	pthread_mutex_unlock(&server->mutex);
 }
 
+void server_each_session(struct server *server, void (*look)(const struct session *session, void *user), void *user)
+{
+	pthread_mutex_lock(&server->mutex);
+	for (size_t i = 0; i < CHAINS; i++)
+		for (struct session *session = server->table[i]; session != NULL; session = session->next) {
+			pthread_mutex_lock(&session->mutex);
+			look(session, user);
+			pthread_mutex_unlock(&session->mutex);
+		}
+	pthread_mutex_unlock(&server->mutex);
+}
+
 void server_visit_later(struct session *session)
 {
 	workers_queue(session->server->workers, session);
@@ -223,6 +236,7 @@ enum aside_code server_open(const struct server_options *options, struct server 
 	if (server == NULL)
 		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
 	server->options = *options;
+	server->started_at_us = clock_realtime_us();
 	pthread_mutex_init(&server->mutex, NULL);
 	pthread_cond_init(&server->stop, NULL);
 	server->admission = admission_new(&options->admission);
@@ -299,6 +313,7 @@ bool server_serving(struct server *server)
 
 void server_stats(struct server *server, struct server_stats *ret)
 {
+	ret->started_at_us = server->started_at_us;
 	ret->sessions = count_sessions(server);
 	admission_stats(server->admission, &ret->admission);
 }

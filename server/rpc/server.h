@@ -55,6 +55,7 @@ bool server_serving(struct server *server);
 bool server_draining(struct server *server);
 
 struct server_stats {
+	int64_t started_at_us; /* since 1970 */
 	unsigned sessions;
 	struct admission_stats admission;
 };
@@ -77,6 +78,10 @@ void server_visit_later(struct session *session);
 
 /* Takes a dead session out of the table, if it is there. */
 void server_forget(struct session *session);
+
+/* Shows every session of the table to `look`, which holds its mutex: its calls and its principal stay as they are.
+ * Any thread; `look` must be quick. */
+void server_each_session(struct server *server, void (*look)(const struct session *session, void *user), void *user);
 
 /* While draining: one session more that has been told to go away, or (-1) that is to be. */
 void server_told(struct server *server, int n);

@@ -345,12 +345,15 @@ struct task *session_find_call(const struct session *session, uint64_t call_id)
 
 bool session_add_call(struct session *session, struct task *task)
 {
-	if (session->n_calls >= session->n_chains && !grow(session))
-		return false;
-	task->next_call = *chain_of(session, task->call_id);
-	*chain_of(session, task->call_id) = task;
-	session->n_calls++;
-	return true;
+	pthread_mutex_lock(&session->mutex);
+	bool room = session->n_calls < session->n_chains || grow(session);
+	if (room) {
+		task->next_call = *chain_of(session, task->call_id);
+		*chain_of(session, task->call_id) = task;
+		session->n_calls++;
+	}
+	pthread_mutex_unlock(&session->mutex);
+	return room;
 }
 
 void session_remove_call(struct session *session, struct task *task)
@@ -359,8 +362,10 @@ void session_remove_call(struct session *session, struct task *task)
 
 	while (*at != task)
 		at = &(*at)->next_call;
+	pthread_mutex_lock(&session->mutex);
 	*at = task->next_call;
 	session->n_calls--;
+	pthread_mutex_unlock(&session->mutex);
 }
 
 void session_stall(struct session *session, struct task *task)

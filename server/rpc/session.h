@@ -72,7 +72,7 @@ struct session {
 	int64_t now_us, realtime_us; /* when this round of the visit began */
 	int64_t received_us;         /* when its message came */
 	uint64_t next_in, next_out; /* sequence numbers */
-	struct principal principal; /* from HELLO or the ipc peer */
+	struct principal principal; /* from HELLO or the ipc peer; changed under the mutex */
 	struct credentials *credentials; /* of HELLO; NULL: none */
 	char refused[48]; /* why HELLO's credentials were refused: so are the session's calls; "" otherwise */
 	const char *broken; /* which rule its peer broke; NULL: none */
@@ -85,13 +85,14 @@ struct session {
 	struct turn *turns[TURNS_MAX]; /* a ring */
 	int64_t parked_at_us[TURNS_MAX]; /* monotonic */
 	unsigned first_turn, n_turns;
-	int64_t last_turn_us;
 	uint8_t *outbox; /* serialized frames */
 	size_t outbox_size, outbox_room;
 	struct task *stalled, **stalled_tail; /* streams that wait for the outbox, first come, first served */
 	int64_t next_deadline_us; /* of its streams; INT64_MAX: none */
-	/* Written by the visitor, read by whoever ticks: when the session wants SIGNAL_TICK. */
-	atomic_llong due_us;
+	/* Written by the visitor, read by any thread. */
+	atomic_llong due_us;       /* when the session wants SIGNAL_TICK */
+	atomic_llong last_turn_us; /* when the peer was last heard of */
+	/* Read by the visitor; changed by it under the mutex, under which others may read. */
 	struct task **calls; /* under way: chains by call id, a power of two of them */
 	size_t n_chains, n_calls;
 };

@@ -392,6 +392,7 @@ static struct task *task_new(struct session *session, const struct frame *frame,
 	task->session = session;
 	task->call_id = frame->call_id;
 	task->began_us = session->received_us;
+	task->route = route->index;
 	task->call.method = route->method;
 	task->call.handler = route->handler;
 	task->call.now_us = session->realtime_us;

@@ -35,6 +35,7 @@ struct task {
 	struct call call;
 	struct session *session;
 	uint64_t call_id;
+	unsigned route;  /* its index */
 	int64_t began_us, took_us; /* took_us: once answered */
 	enum task_state state;
 	bool answered;

@@ -1,7 +1,6 @@
 /* The server as a program: how it ends, what it refuses to start with, and its migrations. */
 #include "world.h"
 
-#include <libpq-fe.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,25 +17,6 @@
 #define SEND "/aside.v1.MessageService/SendMessage"
 
 /* ── draining ────────────────────────────────────────────────────────────────────────────────────── */
-
-/* Holds the lock that every write to `page` takes first, so that a write stays under way. */
-static PGconn *lock_page(int64_t page)
-{
-	PGconn *pg = PQconnectdb(aside_harness_database(harness));
-	char sql[128];
-
-	(void)snprintf(sql, sizeof sql, "BEGIN; SELECT FROM page WHERE page_id = %lld FOR UPDATE", (long long)page);
-	PGresult *result = PQexec(pg, sql);
-	assert_int_equal(PQresultStatus(result), PGRES_TUPLES_OK);
-	PQclear(result);
-	return pg;
-}
-
-static void wait_for_a_blocked_write(void)
-{
-	while (world_sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'aside-server' AND wait_event_type = 'Lock'") == 0)
-		;
-}
 
 /* Sends a plain call and does not wait. */
 static void begin_send(struct raw *raw, int64_t page)
@@ -82,7 +62,7 @@ static Aside__Rpc__V1__CheckResponse__ServingStatus ask_health(struct raw *raw)
 static void what_is_under_way_is_answered_before_the_end(void **state)
 {
 	int64_t page = new_page();
-	PGconn *lock = lock_page(page);
+	struct world_lock *lock = lock_page(page);
 	struct raw sender, observer;
 	struct frame reply;
 	int ended;
@@ -98,7 +78,7 @@ static void what_is_under_way_is_answered_before_the_end(void **state)
 	/* Nothing new is begun. */
 	assert_true(raw_call(&observer, "/aside.v1.ThreadService/ListMyThreads", (struct bytes){ NULL, 0 }, JOHNNY, &reply));
 	assert_int_equal(reply.code, ASIDE_UNAVAILABLE);
-	PQfinish(lock);
+	unlock_page(lock);
 	assert_int_equal(end_send(&sender), ASIDE_OK);
 	ended = aside_harness_terminate(harness, 0);
 	assert_int_equal(ended, 0);
@@ -112,7 +92,7 @@ static void many_calls_are_answered_before_the_end(void **state)
 {
 	enum { CALLS = 64 };
 	int64_t page = new_page();
-	PGconn *lock = lock_page(page);
+	struct world_lock *lock = lock_page(page);
 	static struct raw raws[CALLS];
 	(void)state;
 
@@ -122,7 +102,7 @@ static void many_calls_are_answered_before_the_end(void **state)
 	}
 	wait_for_a_blocked_write();
 	kill(aside_harness_pid(harness, 0), SIGTERM);
-	PQfinish(lock);
+	unlock_page(lock);
 	for (size_t i = 0; i < CALLS; i++) {
 		uint32_t code = end_send(&raws[i]);
 		if (code != ASIDE_OK)
@@ -138,7 +118,7 @@ static void many_calls_are_answered_before_the_end(void **state)
 static void an_endless_call_does_not_hold_the_end_up(void **state)
 {
 	int64_t page = new_page();
-	PGconn *lock = lock_page(page);
+	struct world_lock *lock = lock_page(page);
 	struct timespec before, after;
 	struct raw sender;
 	(void)state;
@@ -150,7 +130,7 @@ static void an_endless_call_does_not_hold_the_end_up(void **state)
 	assert_int_equal(aside_harness_terminate(harness, 1), 0);
 	clock_gettime(CLOCK_MONOTONIC, &after);
 	assert_in_range(after.tv_sec - before.tv_sec, 1, 20);
-	PQfinish(lock);
+	unlock_page(lock);
 	raw_close(&sender);
 	assert_int_equal(aside_harness_restart(harness, 1, &status), ASIDE_OK);
 }

@@ -213,6 +213,29 @@ bool remove_entry(int64_t page, int64_t entry)
 	return done;
 }
 
+struct world_lock *lock_page(int64_t page)
+{
+	PGconn *pg = PQconnectdb(aside_harness_database(harness));
+	char sql[128];
+
+	(void)snprintf(sql, sizeof sql, "BEGIN; SELECT FROM page WHERE page_id = %lld FOR UPDATE", (long long)page);
+	PGresult *result = PQexec(pg, sql);
+	assert_int_equal(PQresultStatus(result), PGRES_TUPLES_OK);
+	PQclear(result);
+	return (struct world_lock *)pg;
+}
+
+void unlock_page(struct world_lock *lock)
+{
+	PQfinish((PGconn *)lock);
+}
+
+void wait_for_a_blocked_write(void)
+{
+	while (world_sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'aside-server' AND wait_event_type = 'Lock'") == 0)
+		;
+}
+
 /* ── messages ────────────────────────────────────────────────────────────────────────────────────── */
 
 Aside__V1__Content *text_content(const char *text)

@@ -104,6 +104,12 @@ bool switch_messaging(int64_t caller, int64_t page, bool on);
 bool record_entry(int64_t page, int64_t entry, int64_t author, int64_t posted_at_us);
 bool remove_entry(int64_t page, int64_t entry);
 
+/* Holds the lock that every write to `page` takes first, so that a write stays under way; and waits for one. */
+struct world_lock;
+struct world_lock *lock_page(int64_t page);
+void unlock_page(struct world_lock *lock);
+void wait_for_a_blocked_write(void);
+
 /* ── messages ────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Borrowed until the thread's next call of it. */

@@ -19,7 +19,7 @@
 #define KEEPER_TIMEOUT_MS 30000
 #define CONNECT_TIMEOUT_MS 20000
 #define PATH_BYTES 128
-#define EVERY_SCOPE "service:test:page.write,page.read,wall.write,message.read,user.act"
+#define EVERY_SCOPE "service:test:page.write,page.read,wall.write,message.read,user.act,server.inspect"
 #define TAIL_LINES 60
 #define LINE_BYTES 1024
 
