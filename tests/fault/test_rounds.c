@@ -33,16 +33,6 @@ static void restart(unsigned server)
 	assert_int_equal(aside_harness_restart(harness, server, &status), ASIDE_OK);
 }
 
-/* PostgreSQL takes connections: what a fault before has ended is back. */
-static void wait_for_database(unsigned round)
-{
-	int64_t until_us = load_now_us() + PATIENCE_US;
-
-	while (PQping(aside_harness_database(harness)) != PQPING_OK)
-		if (load_now_us() > until_us)
-			fail_msg("round %u: PostgreSQL is not back", round);
-}
-
 /* One that has no database of its own. */
 static void kill_server(void)
 {
@@ -86,10 +76,20 @@ static const struct {
 
 /* ── the rounds ──────────────────────────────────────────────────────────────────────────────────── */
 
+/* PostgreSQL takes connections: what the fault has ended is back. */
+static void wait_for_database(unsigned round)
+{
+	int64_t until_us = load_now_us() + PATIENCE_US;
+
+	while (PQping(aside_harness_database(harness)) != PQPING_OK)
+		if (load_now_us() > until_us)
+			fail_msg("round %u (%s): PostgreSQL is not back", round, faults[round % N_OF(faults)].name);
+}
+
 static void wait_for_answers(struct scene *scene, unsigned round)
 {
 	if (!load_wait(scene->load, LEAST_BETWEEN + (uint64_t)rand() % LEAST_BETWEEN))
-		fail_msg("round %u: no more calls are answered", round);
+		fail_msg("round %u (%s): no more calls are answered", round, faults[round % N_OF(faults)].name);
 }
 
 static void nothing_is_lost_nor_twice(void **state)
@@ -99,12 +99,12 @@ static void nothing_is_lost_nor_twice(void **state)
 
 	srand(seed);
 	scene_begin(&scene, seed);
+	wait_for_answers(&scene, 0);
 	for (unsigned round = 0; round < n_rounds; round++) {
-		wait_for_answers(&scene, round);
-		wait_for_database(round);
 		faults[round % N_OF(faults)].bring();
+		wait_for_database(round);
+		wait_for_answers(&scene, round);
 	}
-	wait_for_answers(&scene, n_rounds);
 	unsigned long long answered = load_answered(scene.load), unknown = load_unknown(scene.load);
 	PGconn *checker = scene_end(&scene);
 	int violations = checker_run(checker);
