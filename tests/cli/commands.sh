@@ -114,7 +114,7 @@ for command in list describe call threads inbox messages health token; do
 	check "aside $command --help teaches" says "usage: aside $command"
 	while read -r flag; do
 		check "aside.1 knows $flag of $command" grep -q "^\.It Fl -${flag#--}\b" "$build/client/aside.1"
-	done < <(grep -o '^  --[a-z-]*' <<<"$out" | tr -d ' ')
+	done <<<"$(grep -o '^  --[a-z-]*' <<<"$out" | tr -d ' ')"
 	check "aside.1 knows $command" grep -q "^\.It Cm $command\b" "$build/client/aside.1"
 done
 run help call

@@ -9,7 +9,7 @@ chmod 755 "$dir"
 cd "$dir" || exit
 PATH=$(dirname "$aside"):$PATH
 
-mapfile -t shown < <(aside token --help | sed -n 's/^  \([a-z]\)/\1/p')
+mapfile -t shown <<<"$(aside token --help | sed -n 's/^  \([a-z]\)/\1/p')"
 for line in "${shown[@]}"; do
 	[[ "$line" == aside-server* ]] || eval "$line"
 done

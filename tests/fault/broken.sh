@@ -32,7 +32,7 @@ for patch in tests/fault/broken/*.patch; do
 	head -1 "$patch"
 	patch -s -p1 -d "$folder/source" <"$patch"
 	ninja -C "$folder/build" server/aside-server >"$folder/log" || { tail -60 "$folder/log" >&2; exit 1; }
-	read -ra rules < <(sed -n 's/^Found by: //p' "$patch")
+	read -ra rules <<<"$(sed -n 's/^Found by: //p' "$patch")"
 	is_found "${rules[@]}" || { echo "$patch is not found" >&2; exit 1; }
 	patch -s -p1 -R -d "$folder/source" <"$patch"
 done

@@ -118,9 +118,12 @@ static void a_call_is_counted(void **state)
 	assert_true(metric(sent) == before + 1);
 	assert_true(metric("aside_ready") == 1);
 	assert_true(metric("aside_store_batches_total") >= 2);
-	assert_true(metric("process_resident_memory_bytes") > 1e6);
-	assert_true(metric("process_open_fds") > 3);
-	assert_in_range((int64_t)metric("process_start_time_seconds"), world_now_us() / 1000000 - 600, world_now_us() / 1000000 + 1);
+	if (access("/proc/self/fd", F_OK) == 0) { /* not in a bare chroot: nor are these there */
+		assert_true(metric("process_resident_memory_bytes") > 1e6);
+		assert_true(metric("process_open_fds") > 3);
+		assert_in_range((int64_t)metric("process_start_time_seconds"), world_now_us() / 1000000 - 600,
+				world_now_us() / 1000000 + 1);
+	}
 	via = NULL;
 }
 

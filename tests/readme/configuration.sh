@@ -3,4 +3,7 @@
 #
 #   configuration.sh README PROGRAM
 set -euo pipefail
-diff <(sed -n '/^| flag |/,/^$/{/^$/d;p}' "$1") <("$2" --help=markdown)
+table=$(mktemp)
+trap 'rm -f "$table"' EXIT
+sed -n '/^| flag |/,/^$/{/^$/d;p}' "$1" >"$table"
+"$2" --help=markdown | diff "$table" -
