@@ -38,6 +38,7 @@ int health_command(struct invocation *in);
 int threads_command(struct invocation *in);
 int inbox_command(struct invocation *in);
 int messages_command(struct invocation *in);
+int top_command(struct invocation *in);
 int token_command(struct invocation *in);
 
 /* Calls a method with `request` (borrowed; NULL: an empty one) and puts the response into *ret_response, a new

@@ -17,6 +17,7 @@ const struct flag flags[] = {
 	{ "server-name", "NAME", NULL, "the name that the server's certificate must have; default: the host called", FLAG_TEXT, AT(server_name), 0, 0 },
 	{ "output", "FORM", NULL, "table or json; default: table", FLAG_TEXT, AT(output), 0, 0 },
 	{ "defaults", NULL, NULL, "print fields that have their default, too: 0, \"\", false, []", FLAG_SWITCH, AT(defaults), 0, 0 },
+	{ "once", NULL, NULL, "one table and no more, as where standard output is no terminal", FLAG_SWITCH, AT(once), 0, 0 },
 	{ "key", "FILE", NULL, "the private key, PEM: P-256, or RSA of at least 2048 bits", FLAG_TEXT, AT(key), 0, 0 },
 	{ "kid", "KID", NULL, "its name: servers have the public key as KID.pem in their folder --keys", FLAG_TEXT, AT(kid), 0, 0 },
 	{ "user", "ID", NULL, "for a person", FLAG_ID, AT(user), 0, 0 },
@@ -58,6 +59,13 @@ const struct command commands[] = {
 	{ "health", "", "whether each server takes calls; exit status 0 when all do",
 			"Needs no credentials.  With --output json: state, version, milliseconds and error of each.\n\n"
 			"  aside --server tcp://a:7400,tcp://b:7400 health\n", health_command, 0, 0, true, { "output" } },
+	{ "top", "", "what a server is doing: calls under way, rates, the oldest of each method, sessions",
+			"For services with the scope server.inspect.  On a terminal, again every second until q or\n"
+			"ctrl-C; rates are those of the last second, and since the server's start in the first table.\n"
+			"OLDEST S is the age of the oldest call under way, SILENT S how long ago a peer was heard of.\n"
+			"With --output json: one answer of IntrospectionService/GetServer.\n\n"
+			"  aside top\n"
+			"  aside top --once\n", top_command, 0, 0, true, { "output", "once" } },
 	{ "token", "--key FILE --kid KID (--user ID | --service NAME [--scope SCOPES])",
 			"mint a bearer token: for development, and for services that have a key of their own",
 			"The token goes to standard output.  A development key pair, and a token:\n\n"

@@ -13,11 +13,12 @@
 
 #define WIDTH_DEFAULT 100
 #define WIDTH_MIN 40
+#define HEIGHT_DEFAULT 24
 #define GAP 2
 
 static struct {
 	bool terminal, styled;
-	unsigned width;
+	unsigned width, height;
 } screen;
 
 void text_init(void)
@@ -31,13 +32,23 @@ void text_init(void)
 	screen.terminal = isatty(STDOUT_FILENO);
 	screen.styled = screen.terminal && (plain == NULL || plain[0] == '\0') && (term == NULL || strcmp(term, "dumb") != 0);
 	screen.width = WIDTH_DEFAULT;
-	if (screen.terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= WIDTH_MIN)
+	screen.height = HEIGHT_DEFAULT;
+	if (!screen.terminal || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
+		return;
+	if (size.ws_col >= WIDTH_MIN)
 		screen.width = size.ws_col;
+	if (size.ws_row > 0)
+		screen.height = size.ws_row;
 }
 
 unsigned text_width(void)
 {
 	return screen.width;
+}
+
+unsigned text_height(void)
+{
+	return screen.height;
 }
 
 bool text_is_terminal(void)

@@ -22,6 +22,9 @@ void text_init(void);
 /* Columns of the terminal; 100 where there is none. */
 unsigned text_width(void);
 
+/* Its lines; 24 where there is none. */
+unsigned text_height(void);
+
 /* Whether standard output is a terminal. */
 bool text_is_terminal(void);
 

@@ -107,9 +107,30 @@ check 'the other one is shown all the same' says 'unreachable'
 run health --output json
 check 'health gives JSON' is_json '.[0].state == "serving" and .[0].error == ""'
 
+# ── what a server is doing ──
+
+run top
+check 'top ends by itself where there is no terminal' ends 0
+check 'top shows the server' says 'serving, up 0 d'
+check 'top shows methods' says '  MessageService/SendMessage'
+check 'top shows sessions' says 'service test'
+check 'top is plain there' [ "$(tr -cd '\033' <<<"$out" | wc -c)" = 0 ]
+run top --output json
+check 'top gives JSON' is_json '.load.calls >= 1 and (.methods | length > 3) and .sessionCount >= 1'
+refused 17 'PERMISSION_DENIED CALLER_NOT_ALLOWED' --as-user 42 call GetServer
+# On a terminal: drawn again and again, until a key; what it leaves behind is what it found.
+keys() { until [ "$(grep -c 'UNDER WAY' "$dir/screen")" -ge 3 ]; do sleep 0.1; done; printf q; }
+: >"$dir/screen"
+status=0
+keys | script -qfec "stty -a >'$dir/before'; '$aside' top; echo left \$?; stty -a >'$dir/after'" "$dir/screen" >/dev/null || status=$?
+out=$(<"$dir/screen") err=''
+check 'q leaves top' says 'left 0'
+check 'the shell has its screen back' says $'\e[?1049l'
+check 'the terminal is as it was' cmp -s "$dir/before" "$dir/after"
+
 # ── help ──
 
-for command in list describe call threads inbox messages health token; do
+for command in list describe call threads inbox messages health top token; do
 	run "$command" --help
 	check "aside $command --help teaches" says "usage: aside $command"
 	while read -r flag; do
