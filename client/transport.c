@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "wire/socket.h"
 #include "wire/status.h"
 
 #define RECONNECT_MIN_MS 50
@@ -228,7 +229,8 @@ void link_close(struct link *link)
 	for (unsigned i = 0; i < REQUESTS_MAX; i++)
 		if (link->requests[i].aio != NULL)
 			nng_aio_stop(link->requests[i].aio);
-	(void)nng_close(link->socket);
+	if (!socket_close(link->socket))
+		return;
 	for (unsigned i = 0; i < REQUESTS_MAX; i++)
 		nng_aio_free(link->requests[i].aio);
 	pthread_mutex_destroy(&link->mutex);

@@ -1,11 +1,14 @@
-/* The program's own sendmsg(), which nng calls: the order of symbols puts it before libc's.  It keeps two bugs of nng
- * 1.5.2 from us, each of which ends service for everybody:
+/* The program's own sendmsg(), which nng calls: the order of symbols puts it before libc's.  It keeps bugs of nng 1.5.2
+ * from us, each of which ends service for everybody:
  *
  * - A peer that goes away between accept and the first write gives EPIPE, which nng takes for "closed": its accept loop
- *   ends (issue 1518, fixed in 1.6.0).  So EPIPE becomes ECONNRESET.
- * - A message is sent in parts, and the peer goes away between two of them: nng starts the next part on an aio that is
- *   closed, nobody ever ends the send, and the one thread that reaps connections waits for it.  So there are no parts:
- *   a socket that takes less than all says EAGAIN until it has taken the rest. */
+ *   ends (issue 1518, fixed in 1.6.0).  A failed write also closes a connection of which a message is just being read:
+ *   nng starts the next read on an aio that is closed, and never ends it.  So who is gone takes everything: that they
+ *   are gone is seen where it is read.
+ * - A message is sent in parts, and the connection is closed between two of them: the same for writing.  So there are
+ *   no parts: a socket that takes less than all says EAGAIN until it has taken the rest.
+ *
+ * What was never ended nng's one reaping thread waits for, and takes down no connection any more. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -71,11 +74,7 @@ static bool is_nngs(int fd, const struct msghdr *message, int flags)
 
 static ssize_t send_plain(int fd, const struct msghdr *message, int flags)
 {
-	ssize_t n = syscall(SYS_sendmsg, fd, message, flags);
-
-	if (n < 0 && errno == EPIPE)
-		errno = ECONNRESET;
-	return n;
+	return syscall(SYS_sendmsg, fd, message, flags);
 }
 
 __attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
@@ -91,11 +90,10 @@ __attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msgh
 		at->taken = 0;
 	struct msghdr rest = at->taken > 0 ? rest_of(message, at->taken, parts) : *message;
 	ssize_t n = send_plain(fd, &rest, flags);
-	if (n < 0) {
-		if (errno != EAGAIN && errno != EINTR)
-			at->taken = 0;
+	if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
+		n = (ssize_t)(size - at->taken);
+	if (n < 0)
 		return n;
-	}
 	if (at->taken + (size_t)n == size) {
 		at->taken = 0;
 		return (ssize_t)size;

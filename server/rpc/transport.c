@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "wire/socket.h"
 #include "wire/status.h"
 
 #define RECEIVING_MIN 16 /* turns that wait for a request: fewer, and one more is made */
@@ -301,7 +302,8 @@ void transport_close(struct transport *transport)
 {
 	if (transport == NULL)
 		return;
-	(void)nng_close(transport->socket);
+	if (!socket_close(transport->socket))
+		return;
 	while (transport->turns != NULL) {
 		struct turn *turn = transport->turns;
 		transport->turns = turn->next;

@@ -10,6 +10,7 @@
 
 #include "aside/rpc/v1/envelope.pb-c.h"
 #include "peer.h"
+#include "wire/socket.h"
 #include "wire/status.h"
 
 #define TIMEOUT_S 20
@@ -17,6 +18,15 @@
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t arrived = PTHREAD_COND_INITIALIZER;
+
+static struct timespec in_time(void)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += TIMEOUT_S;
+	return until;
+}
 
 /* ── messages ────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -43,9 +53,22 @@ static void on_message(void *arg)
 		wait_for_next(peer);
 }
 
+static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
+{
+	struct peer *peer = arg;
+
+	(void)pipe;
+	pthread_mutex_lock(&mutex);
+	peer->n_pipes += event == NNG_PIPE_EV_ADD_POST ? 1 : -1;
+	pthread_cond_broadcast(&arrived);
+	pthread_mutex_unlock(&mutex);
+}
+
 static void listen_there(struct peer *peer)
 {
 	assert_int_equal(nng_rep0_open(&peer->socket), 0);
+	assert_int_equal(nng_pipe_notify(peer->socket, NNG_PIPE_EV_ADD_POST, on_pipe, peer), 0);
+	assert_int_equal(nng_pipe_notify(peer->socket, NNG_PIPE_EV_REM_POST, on_pipe, peer), 0);
 	assert_int_equal(nng_aio_alloc(&peer->aio, on_message, peer), 0);
 	wait_for_next(peer);
 	assert_int_equal(nng_listen(peer->socket, peer->url, NULL, 0), 0);
@@ -61,8 +84,8 @@ void peer_open(struct peer *peer, const char *name)
 static void stop(struct peer *peer)
 {
 	nng_aio_stop(peer->aio);
-	(void)nng_close(peer->socket);
-	nng_aio_free(peer->aio);
+	if (socket_close(peer->socket))
+		nng_aio_free(peer->aio);
 	while (peer->n_arrivals > 0)
 		nng_msg_free(peer->arrivals[--peer->n_arrivals].msg);
 	peer->n_taken = peer->n_answered = 0;
@@ -70,25 +93,28 @@ static void stop(struct peer *peer)
 	peer->waits = false;
 }
 
-void peer_close(struct peer *peer)
+void peer_vanish(struct peer *peer)
 {
 	stop(peer);
 	(void)unlink(peer->url + strlen("ipc://"));
+}
+
+/* nng takes down what the client has closed by itself, which it does better than by nng_close(). */
+void peer_close(struct peer *peer)
+{
+	struct timespec until = in_time();
+
+	pthread_mutex_lock(&mutex);
+	while (peer->n_pipes > 0 && pthread_cond_timedwait(&arrived, &mutex, &until) == 0)
+		;
+	pthread_mutex_unlock(&mutex);
+	peer_vanish(peer);
 }
 
 void peer_hang_up(struct peer *peer)
 {
 	stop(peer);
 	listen_there(peer);
-}
-
-static struct timespec in_time(void)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += TIMEOUT_S;
-	return until;
 }
 
 /* The nth message; waits for it. */

@@ -23,6 +23,7 @@ struct peer {
 	char url[128];
 	nng_ctx ctx; /* that waits for the next */
 	nng_aio *aio;
+	int n_pipes; /* its clients */
 	struct parcel arrivals[PEER_MESSAGES_MAX]; /* these three: under peer.c's mutex */
 	size_t n_arrivals;
 	size_t n_taken; /* of them */
@@ -35,7 +36,10 @@ struct peer {
 
 /* Listens on an ipc address of its own. */
 void peer_open(struct peer *peer, const char *name);
+/* After its clients. */
 void peer_close(struct peer *peer);
+/* Before them. */
+void peer_vanish(struct peer *peer);
 
 /* The client's next frame; waits for it.  HELLO is answered, and not told.  Borrowed until the next. */
 const struct frame *peer_hear(struct peer *peer, enum frame_kind kind);

@@ -219,7 +219,7 @@ static void the_state_can_be_watched(void **state)
 	assert_int_equal(aside_channel_wait(channel, ASIDE_STATE_CONNECTING, 1), ASIDE_STATE_CONNECTING);
 	peer_open(&peer, "watched");
 	assert_int_equal(aside_channel_wait(channel, ASIDE_STATE_CONNECTING, 20000), ASIDE_STATE_READY);
-	peer_close(&peer);
+	peer_vanish(&peer);
 	assert_int_equal(aside_channel_wait(channel, ASIDE_STATE_READY, 20000), ASIDE_STATE_CONNECTING);
 	aside_channel_close(channel);
 }
