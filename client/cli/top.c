@@ -214,7 +214,7 @@ static enum aside_code ask(const struct invocation *in, struct aside_channel *ch
 static void refresh(const struct invocation *in, struct aside_channel *channel, server_state *now)
 {
 	server_state *before = NULL, *next;
-	struct aside_status status;
+	struct aside_status status = { 0 };
 
 	enter_screen();
 	for (bool more = true; more;) {
