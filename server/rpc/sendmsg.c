@@ -1,5 +1,5 @@
-/* The program's own sendmsg(), which nng calls: the order of symbols puts it before libc's.  It keeps bugs of nng 1.5.2
- * from us, each of which ends service for everybody:
+/* The program's own sendmsg(), which does more, for nng alone: the order of symbols puts it before libc's.  It keeps
+ * bugs of nng 1.5.2 from us, each of which ends service for everybody:
  *
  * - A peer that goes away between accept and the first write gives EPIPE, which nng takes for "closed": its accept loop
  *   ends (issue 1518, fixed in 1.6.0).  A failed write also closes a connection of which a message is just being read:
@@ -9,11 +9,14 @@
  *   no parts: a socket that takes less than all says EAGAIN until it has taken the rest.
  *
  * What was never ended nng's one reaping thread waits for, and takes down no connection any more. */
+#include "sendmsg.h"
+
+#include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -65,22 +68,8 @@ static struct msghdr rest_of(const struct msghdr *message, size_t taken, struct 
 	return rest;
 }
 
-/* nng's calls: without ancillary data, on sockets that do not block. */
-static bool is_nngs(int fd, const struct msghdr *message, int flags)
+ssize_t sendmsg_whole(int fd, const struct msghdr *message, int flags)
 {
-	return fd >= 0 && fd < SOCKETS_MAX && flags == MSG_NOSIGNAL && message->msg_name == NULL &&
-			message->msg_control == NULL && message->msg_iovlen > 0 && message->msg_iovlen <= PARTS_MAX;
-}
-
-static ssize_t send_plain(int fd, const struct msghdr *message, int flags)
-{
-	return syscall(SYS_sendmsg, fd, message, flags);
-}
-
-__attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
-{
-	if (!is_nngs(fd, message, flags))
-		return send_plain(fd, message, flags);
 	struct unfinished *at = &all[fd];
 	const void *base = message->msg_iov[0].iov_base;
 	size_t size = size_of(message);
@@ -89,7 +78,7 @@ __attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msgh
 	if (at->taken > 0 && (at->base != base || at->size != size || at->cookie != cookie_of(fd)))
 		at->taken = 0;
 	struct msghdr rest = at->taken > 0 ? rest_of(message, at->taken, parts) : *message;
-	ssize_t n = send_plain(fd, &rest, flags);
+	ssize_t n = syscall(SYS_sendmsg, fd, &rest, flags);
 	if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
 		n = (ssize_t)(size - at->taken);
 	if (n < 0)
@@ -101,4 +90,47 @@ __attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msgh
 	*at = (struct unfinished){ at->taken > 0 ? at->cookie : cookie_of(fd), base, size, at->taken + (size_t)n };
 	errno = EAGAIN;
 	return -1;
+}
+
+/* ── who calls ───────────────────────────────────────────────────────────────────────────────────── */
+
+static uintptr_t nng_begin, nng_end; /* its code */
+
+/* The code that holds *address is nng's. */
+static int find_code(struct dl_phdr_info *object, size_t size, void *address)
+{
+	uintptr_t sought = *(const uintptr_t *)address;
+
+	(void)size;
+	for (unsigned i = 0; i < object->dlpi_phnum; i++) {
+		const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+		uintptr_t begin = object->dlpi_addr + segment->p_vaddr;
+		if (segment->p_type != PT_LOAD || sought < begin || sought >= begin + segment->p_memsz)
+			continue;
+		nng_begin = begin;
+		nng_end = begin + segment->p_memsz;
+		return 1;
+	}
+	return 0;
+}
+
+__attribute__((constructor)) static void find_nng(void)
+{
+	uintptr_t address = (uintptr_t)dlsym(RTLD_DEFAULT, "nng_close");
+
+	(void)dl_iterate_phdr(find_code, &address);
+}
+
+/* nng's messages have no ancillary data, and its sockets do not block. */
+static bool is_nngs(uintptr_t caller, int fd, const struct msghdr *message)
+{
+	return caller >= nng_begin && caller < nng_end && fd >= 0 && fd < SOCKETS_MAX && message->msg_name == NULL &&
+			message->msg_control == NULL && message->msg_iovlen > 0 && message->msg_iovlen <= PARTS_MAX;
+}
+
+__attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	if (is_nngs((uintptr_t)__builtin_return_address(0), fd, message))
+		return sendmsg_whole(fd, message, flags);
+	return syscall(SYS_sendmsg, fd, message, flags);
 }

@@ -1,4 +1,4 @@
-/* The program's sendmsg(): all of a message, or not yet. */
+/* What nng's sendmsg() is: all of a message, or not yet. */
 #include "test.h"
 
 #include <errno.h>
@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "rpc/sendmsg.h"
 
 #define SIZE 1000000
 
@@ -24,7 +26,7 @@ static ssize_t send_all(int fd, const uint8_t *bytes)
 		{ (void *)(uintptr_t)(bytes + 70009), SIZE - 70009 } };
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = N_OF(parts) };
 
-	return sendmsg(fd, &message, MSG_NOSIGNAL);
+	return sendmsg_whole(fd, &message, MSG_NOSIGNAL);
 }
 
 static void a_message_is_sent_whole_or_not_yet(void **state)
