@@ -236,6 +236,10 @@ void session_put(struct session *session, const struct frame *frame)
 
 	if (session->state == SESSION_DEAD)
 		return;
+	if (size > OUTBOX_MAX - session->outbox_size) {
+		session_break(session, "replies that are not fetched");
+		return;
+	}
 	if (!reserve(session, size)) {
 		session_kill(session);
 		return;
@@ -244,13 +248,14 @@ void session_put(struct session *session, const struct frame *frame)
 	session->outbox_size += size;
 }
 
-/* Uses up one turn for as much of the outbox as fits. */
+/* Uses up one turn for as much of the outbox as fits; a plain peer's one turn for all of it. */
 static void speak(struct session *session)
 {
 	struct envelope_head head = { session->number, session->next_out };
 	uint8_t written[ENVELOPE_HEAD_MAX], *body = NULL;
 	size_t head_size = (size_t)(envelope_head_write(&head, written) - written);
-	size_t size = envelope_fitting(session->outbox, session->outbox_size, OUTBOX_BYTES_MAX);
+	size_t most = session->state == SESSION_PLAIN ? OUTBOX_MAX : OUTBOX_BYTES_MAX;
+	size_t size = envelope_fitting(session->outbox, session->outbox_size, most);
 	void *reply = transport_reply_new(head_size + size, &body);
 
 	if (reply == NULL) {

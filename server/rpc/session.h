@@ -27,8 +27,10 @@
 #define HEARTBEAT_US 20000000ll
 #define SILENCE_US 60000000ll
 #define OUTBOX_BYTES_MAX (1u << 20) /* frames beyond this go in the next message */
-/* With more than this to send, streams must wait; replies never do. */
+/* With more than this to send, streams must wait. */
 #define OUTBOX_STREAMS_MAX (1u << 20)
+/* With more than this, replies alone, the peer only asks and never listens: it loses its session. */
+#define OUTBOX_MAX (64u << 20)
 #define OUTBOX_KEPT_MAX 16384 /* of its memory, while there is nothing to send */
 /* Credit with which the peer's streams begin; given back as items are handled. */
 #define STREAM_ITEMS 64
@@ -129,7 +131,7 @@ bool session_take_mail(struct session *session, struct mail *ret) MUST_CHECK;
 /* One more turn; a peer that has TURNS_MAX outstanding already broke the rules. */
 void session_park(struct session *session, struct turn *turn, int64_t now_us);
 
-/* Queues a frame; it leaves with session_flush().  Without memory the session dies. */
+/* Queues a frame; it leaves with session_flush().  Without memory the session dies, beyond OUTBOX_MAX it is broken. */
 void session_put(struct session *session, const struct frame *frame);
 
 /* Sends what there is to send, if there is a turn for it. */

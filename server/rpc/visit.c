@@ -61,8 +61,11 @@ static void handle_frames(struct session *session, struct bytes body)
 		if (n % FLUSH_FRAMES == 0)
 			session_flush_early(session);
 		if (envelope_next(&reader, &frame, &more, &status) != ASIDE_OK) {
-			refuse_message(session, &status);
-			return;
+			more = false;
+			if (session->state == SESSION_PLAIN)
+				refuse_message(session, &status);
+			else /* whoever waits for what followed would wait for ever */
+				session_break(session, "a frame that cannot be read");
 		}
 		if (more)
 			handle_frame(session, &frame);

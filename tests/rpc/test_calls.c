@@ -91,6 +91,22 @@ static void replies_to_a_plain_message_leave_together(void **state)
 	assert_int_equal(peer_parked(&peer), 0);
 }
 
+static void a_plain_message_of_many_calls_is_answered_as_a_whole(void **state)
+{
+	enum { CALLS = 30000 }; /* to which the replies are well over 1 MiB */
+	struct frame frame;
+	(void)state;
+
+	for (uint64_t i = 1; i <= CALLS; i++)
+		peer_put_call(&peer, i, "/x", NULL);
+	peer_send(&peer);
+	for (uint64_t i = 1; i <= CALLS; i++) {
+		peer_wait(&peer, &frame);
+		assert_int_equal(frame.call_id, i);
+	}
+	peer_expect_nothing(&peer);
+}
+
 static void streams_need_a_session(void **state)
 {
 	static const char *const methods[] = { "/echo.v1.EchoService/Repeat", "/echo.v1.EchoService/Collect",
@@ -156,6 +172,62 @@ static void operations_inherit_the_deadline(void **state)
 	asking_expect(&peer, 1, "");
 }
 
+/* ── peers that break the rules ──────────────────────────────────────────────────────────────────── */
+
+static void greet(void)
+{
+	struct frame frame;
+
+	peer_init(&peer, 0x1234567890ABCDEF);
+	peer_put_hello(&peer, 1, 1);
+	peer_send(&peer);
+	peer_expect(&peer, 0, FRAME_HELLO, &frame);
+}
+
+/* Reads until the session is ended; because of this. */
+static void expect_goaway(const char *why)
+{
+	struct frame frame;
+
+	do
+		peer_wait(&peer, &frame);
+	while (frame.kind == FRAME_REPLY);
+	assert_int_equal(frame.kind, FRAME_GOAWAY);
+	assert_int_equal(frame.reason.size, strlen(why));
+	assert_memory_equal(frame.reason.data, why, strlen(why));
+}
+
+static void a_frame_that_cannot_be_read_ends_the_session(void **state)
+{
+	static const uint8_t cut[] = { 0x1A, 0x02, 0x08, 0xFF };
+	(void)state;
+
+	greet();
+	peer_put_call(&peer, 1, "/x", NULL);
+	peer.draft = realloc(peer.draft, peer.draft_size + sizeof cut);
+	assert_non_null(peer.draft);
+	memcpy(peer.draft + peer.draft_size, cut, sizeof cut);
+	peer.draft_size += sizeof cut;
+	peer_put_call(&peer, 2, "/x", NULL); /* which nobody will answer */
+	peer_send(&peer);
+	expect_goaway("a frame that cannot be read");
+}
+
+/* It asks and asks; what it may fetch with the requests it sends is little of what it is owed. */
+static void replies_that_are_not_fetched_end_the_session(void **state)
+{
+	enum { MESSAGES = 40, CALLS = 60000 }; /* of which each is owed some 70 bytes */
+	(void)state;
+
+	greet();
+	for (uint64_t i = 0; i < MESSAGES; i++) {
+		for (uint64_t k = 1; k <= CALLS; k++)
+			peer_put_call(&peer, i * CALLS + k, "/x", NULL);
+		peer_send(&peer);
+	}
+	expect_goaway("replies that are not fetched");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,10 +236,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_handler_may_fail, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_store_may_refuse, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(replies_to_a_plain_message_leave_together, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_plain_message_of_many_calls_is_answered_as_a_whole, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(streams_need_a_session, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(bad_requests_do_not_reach_the_handler, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_too_late_is_not_begun, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(operations_inherit_the_deadline, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_frame_that_cannot_be_read_ends_the_session, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(replies_that_are_not_fetched_end_the_session, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
