@@ -145,7 +145,6 @@ void aside_channel_close(struct aside_channel *channel)
 {
 	if (channel == NULL || channel->generation != fork_generation())
 		return;
-	resolver_close(channel->resolver);
 	pthread_mutex_lock(&channel->mutex);
 	channel->closing = true;
 	end_all(channel);
@@ -154,6 +153,7 @@ void aside_channel_close(struct aside_channel *channel)
 	pthread_mutex_unlock(&channel->mutex);
 	if (channel->started)
 		pthread_join(channel->thread, NULL);
+	resolver_close(channel->resolver);
 	free_endpoints(channel);
 	pthread_mutex_lock(&channel->mutex);
 	channel_run_callbacks(channel);

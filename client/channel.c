@@ -82,7 +82,7 @@ void channel_drop_attempt(struct aside_channel *channel, struct attempt *attempt
 		return;
 	table_remove(&channel->attempts, &attempt->entry);
 	tell = tell && attempt->state == ATTEMPT_SENT && endpoint->state != ENDPOINT_DOWN;
-	endpoint_leave(endpoint, attempt);
+	endpoint_remove(endpoint, attempt);
 	if (tell && endpoint_put(endpoint, &cancel))
 		channel_flush(channel, endpoint);
 }
@@ -251,7 +251,8 @@ static void on_timer(struct aside_channel *channel, struct pending *call, int64_
 		set_timer(channel, call);
 }
 
-void channel_move_attempts(struct aside_channel *channel, struct endpoint *endpoint)
+/* Attempts at a server that has lost them: each is made elsewhere, as far as that is safe. */
+static void move_attempts(struct aside_channel *channel, struct endpoint *endpoint)
 {
 	uint64_t last_id = channel->next_id; /* those that come back have later ones */
 
@@ -267,9 +268,8 @@ void channel_lose(struct aside_channel *channel, struct endpoint *endpoint)
 	endpoint_end(endpoint);
 	if (!channel->closing) {
 		balance_failed(endpoint, channel_now_us());
-		channel_move_attempts(channel, endpoint);
+		move_attempts(channel, endpoint);
 	}
-	pthread_cond_broadcast(&channel->changed);
 }
 
 void channel_run_callbacks(struct aside_channel *channel)
@@ -318,7 +318,7 @@ static void check_age(struct aside_channel *channel, int64_t now)
 		if (endpoint->n_attempts == 0)
 			channel_lose(channel, endpoint);
 		else if (is_elsewhere(channel, endpoint, now))
-			endpoint->state = ENDPOINT_LEAVING;
+			endpoint_retire(endpoint);
 	}
 }
 

@@ -92,9 +92,6 @@ void channel_drop_attempt(struct aside_channel *channel, struct attempt *attempt
 void channel_fail_attempt(struct aside_channel *channel, struct attempt *attempt, enum retry_cause cause,
 		uint64_t retry_after_us);
 
-/* Attempts at a server that has lost them, or will: each is made elsewhere, as far as that is safe. */
-void channel_move_attempts(struct aside_channel *channel, struct endpoint *endpoint);
-
 /* The connection is lost, or is to be: another is made. */
 void channel_lose(struct aside_channel *channel, struct endpoint *endpoint);
 

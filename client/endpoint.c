@@ -32,13 +32,13 @@ static void unqueue(struct endpoint *endpoint, struct attempt *attempt)
 	endpoint->n_queued--;
 }
 
-void endpoint_leave(struct endpoint *endpoint, struct attempt *attempt)
+void endpoint_remove(struct endpoint *endpoint, struct attempt *attempt)
 {
 	if (attempt->state == ATTEMPT_QUEUED)
 		unqueue(endpoint, attempt);
 	TAILQ_REMOVE(&endpoint->attempts, attempt, member);
 	attempt->state = ATTEMPT_NONE;
-	if (--endpoint->n_attempts == 0 && (endpoint->state == ENDPOINT_LEAVING || !endpoint->listed))
+	if (--endpoint->n_attempts == 0 && (endpoint->state != ENDPOINT_UP || endpoint->old_us <= channel_now_us()))
 		channel_wake(endpoint->channel);
 }
 
@@ -159,14 +159,15 @@ static void hold_early(struct endpoint *endpoint, uint64_t sequence, struct rece
 {
 	struct early *early = malloc(sizeof *early), **at = &endpoint->early;
 
-	if (early == NULL || sequence < endpoint->next_in) { /* it will never be in sequence again */
+	while (*at != NULL && (*at)->sequence < sequence)
+		at = &(*at)->next;
+	/* Without memory, or with a number twice, it will never be in sequence again. */
+	if (early == NULL || sequence < endpoint->next_in || (*at != NULL && (*at)->sequence == sequence)) {
 		free(early);
 		received_release(received);
 		channel_lose(endpoint->channel, endpoint);
 		return;
 	}
-	while (*at != NULL && (*at)->sequence < sequence)
-		at = &(*at)->next;
 	*early = (struct early){ *at, sequence, received };
 	*at = early;
 }
@@ -204,11 +205,18 @@ static void forget_early(struct endpoint *endpoint)
 	}
 }
 
+/* The one way from state to state: whoever waits for one is told. */
+static void set_state(struct endpoint *endpoint, enum endpoint_state state)
+{
+	endpoint->state = state;
+	pthread_cond_broadcast(&endpoint->channel->changed);
+	channel_wake(endpoint->channel);
+}
+
 void endpoint_begin(struct endpoint *endpoint)
 {
 	forget_early(endpoint);
 	endpoint->frames_size = 0;
-	endpoint->state = ENDPOINT_UP;
 	do
 		if (getrandom(&endpoint->session, sizeof endpoint->session, 0) != sizeof endpoint->session)
 			endpoint->session ^= (uint64_t)channel_now_us() << 20; /* never on Linux once it has booted */
@@ -217,14 +225,21 @@ void endpoint_begin(struct endpoint *endpoint)
 	endpoint->waiting_since_us = channel_now_us();
 	endpoint->stream_items = 0;
 	endpoint->stream_bytes = 0;
+	set_state(endpoint, endpoint->listed ? ENDPOINT_UP : ENDPOINT_LEAVING);
 }
 
 void endpoint_end(struct endpoint *endpoint)
 {
 	forget_early(endpoint);
 	endpoint->frames_size = 0;
-	endpoint->state = ENDPOINT_DOWN;
 	endpoint->session = 0;
+	set_state(endpoint, ENDPOINT_DOWN);
+}
+
+void endpoint_retire(struct endpoint *endpoint)
+{
+	if (endpoint->state == ENDPOINT_UP)
+		set_state(endpoint, ENDPOINT_LEAVING);
 }
 
 /* ── life ────────────────────────────────────────────────────────────────────────────────────────── */
@@ -256,9 +271,8 @@ enum aside_code endpoint_new(struct aside_channel *channel, const char *url, str
 void endpoint_unlist(struct endpoint *endpoint)
 {
 	endpoint->listed = false;
-	if (endpoint->state == ENDPOINT_UP)
-		endpoint->state = ENDPOINT_LEAVING;
-	channel_wake(endpoint->channel);
+	endpoint_retire(endpoint);
+	channel_wake(endpoint->channel); /* one that is DOWN is freed at once */
 }
 
 void endpoint_free(struct endpoint *endpoint)

@@ -1,10 +1,12 @@
 /* One server of a channel: its connection, its session and the attempts under way there.
  *
- *     DOWN ──up──▶ UP ──GOAWAY──▶ LEAVING        (down from anywhere: DOWN)
+ *     DOWN ──up──▶ UP ──retired──▶ LEAVING        (down from anywhere: DOWN)
  *
+ * Retired: by GOAWAY or a refusal that says the same, by age, or struck off the list; so too one that comes up unlisted.
  * HELLO leaves as soon as it is UP, and one request always waits with the server: so that an idle client hears that
- * the server leaves, or that it is gone.  Calls queue until HELLO is answered, and while messages are under way; when one is answered everything queued goes in the next: no timer, no
- * delay when idle.  Everything here is under the channel's mutex. */
+ * the server leaves, or that it is gone.  Calls queue until HELLO is answered, and while messages are under way; when
+ * one is answered everything queued goes in the next: no timer, no delay when idle.  Everything here is under the
+ * channel's mutex. */
 #pragma once
 
 #include "call.h"
@@ -65,7 +67,7 @@ void endpoint_free(struct endpoint *endpoint);
 void endpoint_queue(struct endpoint *endpoint, struct attempt *attempt);
 
 /* The attempt is over: out of the queue, if it is there still. */
-void endpoint_leave(struct endpoint *endpoint, struct attempt *attempt);
+void endpoint_remove(struct endpoint *endpoint, struct attempt *attempt);
 
 /* Queues another frame of a call that was sent or is queued.  False without memory. */
 bool endpoint_put(struct endpoint *endpoint, const struct frame *frame) MUST_CHECK;
@@ -78,6 +80,9 @@ struct received *endpoint_next(struct endpoint *endpoint, uint64_t sequence, str
 
 /* A new session, as after a new connection. */
 void endpoint_begin(struct endpoint *endpoint);
+
+/* UP becomes LEAVING. */
+void endpoint_retire(struct endpoint *endpoint);
 
 /* DOWN: what was outstanding is void. */
 void endpoint_end(struct endpoint *endpoint);

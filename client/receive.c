@@ -22,15 +22,6 @@ static enum retry_cause read_failure(const struct frame *frame, uint64_t *ret_re
 	return retry_cause(&status);
 }
 
-/* The server takes no further calls; another will, once it is connected again. */
-static void leave(struct aside_channel *channel, struct endpoint *endpoint)
-{
-	if (endpoint->state != ENDPOINT_UP)
-		return;
-	endpoint->state = ENDPOINT_LEAVING;
-	pthread_cond_broadcast(&channel->changed);
-}
-
 static void handle_reply(struct aside_channel *channel, struct attempt *attempt, struct received *received,
 		const struct frame *frame)
 {
@@ -51,7 +42,7 @@ static void handle_reply(struct aside_channel *channel, struct attempt *attempt,
 		budget_success(&channel->budget);
 	}
 	if (cause == RETRY_LEAVING)
-		leave(channel, endpoint); /* it told only the sessions it had when it began to */
+		endpoint_retire(endpoint); /* it told only the sessions it had when it began to */
 	if (cause != RETRY_NEVER) {
 		channel_fail_attempt(channel, attempt, cause, retry_after_us);
 		return;
@@ -63,7 +54,7 @@ static void handle_reply(struct aside_channel *channel, struct attempt *attempt,
 /* Those after the last one it accepted were certainly not executed. */
 static void handle_goaway(struct aside_channel *channel, struct endpoint *endpoint, const struct frame *frame)
 {
-	leave(channel, endpoint);
+	endpoint_retire(endpoint);
 	for (struct attempt *attempt = TAILQ_FIRST(&endpoint->attempts), *next; attempt != NULL; attempt = next) {
 		next = TAILQ_NEXT(attempt, member);
 		if (attempt->state == ATTEMPT_QUEUED || attempt->entry.id > frame->last_call_id)
@@ -138,14 +129,10 @@ static void on_up(void *user)
 
 	pthread_mutex_lock(&channel->mutex);
 	endpoint_begin(endpoint);
-	if (!endpoint->listed)
-		endpoint->state = ENDPOINT_LEAVING;
 	if (age_us > 0) /* not all at once */
 		endpoint->old_us = channel_now_us() + age_us * 3 / 4 + (int64_t)(channel_random(channel) % (uint64_t)age_us) / 2;
 	channel_place_waiting(channel);
 	endpoint_flush(endpoint, channel_now_us());
-	channel_wake(channel);
-	pthread_cond_broadcast(&channel->changed);
 	pthread_mutex_unlock(&channel->mutex);
 }
 
@@ -158,19 +145,12 @@ static void on_down(void *user)
 	pthread_mutex_unlock(&endpoint->channel->mutex);
 }
 
-/* The server knows nothing of this session: a new one. */
-static void begin_again(struct aside_channel *channel, struct endpoint *endpoint)
-{
-	endpoint_begin(endpoint);
-	channel_move_attempts(channel, endpoint);
-}
-
 /* A message of the session, in its turn. */
 static void take(struct aside_channel *channel, struct endpoint *endpoint, uint64_t sequence, struct received *received)
 {
-	if (sequence == 0) {
-		received_release(received);
-		begin_again(channel, endpoint);
+	if (sequence == 0) { /* GOAWAY: the server knows nothing of this session, or nothing any more */
+		handle_frames(channel, endpoint, received);
+		channel_lose(channel, endpoint);
 		return;
 	}
 	while ((received = endpoint_next(endpoint, sequence, received)) != NULL) {

@@ -56,20 +56,28 @@ static void add(struct addresses *to, const char *url)
 
 static bool read_file(const char *path, struct addresses *ret)
 {
-	char line[ASIDE_ADDRESS_MAX + 2];
-	size_t total = 0;
+	size_t room = 0, total = 0;
+	char *line = NULL;
 	FILE *file = fopen(path, "re");
 
 	if (file == NULL)
 		return false;
-	while (fgets(line, sizeof line, file) != NULL && (total += strlen(line)) < FILE_BYTES_MAX) {
+	for (ssize_t n; total < FILE_BYTES_MAX && (n = getline(&line, &room, file)) >= 0; total += (size_t)n) {
 		char *begin = line + strspn(line, " \t");
 		begin[strcspn(begin, "# \t\r\n")] = '\0';
 		if (strstr(begin, "://") != NULL && strlen(begin) < ASIDE_ADDRESS_MAX)
 			add(ret, begin);
 	}
+	bool whole = feof(file) != 0;
+	free(line);
 	fclose(file);
-	return ret->n > 0; /* an empty file is one that is being written */
+	return whole && ret->n > 0; /* an empty file is one that is being written */
+}
+
+/* HOST:PORT of a name to look up. */
+static const char *host_of(const char *name)
+{
+	return begins(name, TLS_SCHEME) ? name + strlen(TLS_SCHEME) : name;
 }
 
 static bool look_up(const char *name, struct addresses *ret)
@@ -79,7 +87,7 @@ static bool look_up(const char *name, struct addresses *ret)
 	char host[ASIDE_ADDRESS_MAX], url[ASIDE_ADDRESS_MAX];
 	struct addrinfo *all = NULL;
 
-	(void)snprintf(host, sizeof host, "%s", begins(name, TLS_SCHEME) ? name + strlen(TLS_SCHEME) : name);
+	(void)snprintf(host, sizeof host, "%s", host_of(name));
 	char *port = strrchr(host, ':');
 	if (port == NULL)
 		return false;
@@ -249,12 +257,13 @@ static enum aside_code resolve_first(struct resolver *resolver, bool *ret_more, 
 	for (size_t i = 0; i < resolver->n_targets && code == ASIDE_OK; i++) {
 		struct target *target = &resolver->targets[i];
 		*ret_more = *ret_more || is_looked_up(target);
-		if (begins(target->text, "dns:" TLS_SCHEME))
-			code = name_certificate(resolver, target->text + strlen("dns:" TLS_SCHEME), err);
-		if (begins(target->text, "dns:")) {
-			if (strchr(target->text + strlen("dns:"), ':') == NULL)
-				return bad_address(target->text, err);
-			continue; /* it may take long */
+		if (begins(target->text, "dns:")) { /* it may take long: later */
+			const char *host = host_of(target->text + strlen("dns:"));
+			if (strchr(host, ':') == NULL || strstr(host, "://") != NULL)
+				return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_ADDRESS", "%s: not dns:[tls+tcp://]HOST:PORT", target->text);
+			if (begins(target->text, "dns:" TLS_SCHEME))
+				code = name_certificate(resolver, host, err);
+			continue;
 		}
 		resolve(target);
 		if (target->found.n == 0)

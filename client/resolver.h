@@ -7,7 +7,8 @@
 
 struct resolver;
 
-/* Makes the endpoints of `addresses`; those of names come later.  INVALID_ARGUMENT, reason BAD_ADDRESS. */
+/* Makes the endpoints of `addresses` (borrowed for the call); those of names come later.  Neither this nor
+ * resolver_close() with the channel's mutex held.  INVALID_ARGUMENT, reason BAD_ADDRESS. */
 enum aside_code resolver_open(struct aside_channel *channel, const char *addresses, struct resolver **ret,
 		struct aside_status *err) MUST_CHECK;
 

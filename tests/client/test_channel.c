@@ -108,7 +108,7 @@ static void a_file_says_where_the_servers_are(void **state)
 	(void)snprintf(url, sizeof url, "file:%s", path);
 	assert_int_equal(aside_channel_open(url, &options, &channel, &status), ASIDE_INVALID_ARGUMENT);
 	assert_string_equal(status.reason, "BAD_ADDRESS");
-	(void)snprintf(text, sizeof text, "# ours\n  %s  # the first\n\n", peers[0].url);
+	(void)snprintf(text, sizeof text, "#%300sx://127.0.0.1:1\n  %s  # the first\n\n", "", peers[0].url);
 	write_file(path, text);
 	channel = open_with(url, &options);
 	assert_ptr_equal(call_any(channel, peers, 2), &peers[0]);
@@ -153,6 +153,34 @@ static void a_server_that_is_struck_off_ends_its_calls(void **state)
 	(void)unlink(path);
 }
 
+/* Its calls are still under way there; others it does not take. */
+static void a_channel_is_not_ready_with_a_server_struck_off(void **state)
+{
+	struct aside_options options = { .resolve_interval_ms = 10 };
+	struct aside_channel *channel;
+	static struct peer peer;
+	struct ending ending;
+	char path[96], url[128];
+
+	(void)state;
+	peer_open(&peer, "last");
+	(void)snprintf(path, sizeof path, "/tmp/aside-servers-%d", (int)getpid());
+	(void)snprintf(url, sizeof url, "file:%s", path);
+	write_file(path, peer.url);
+	channel = open_with(url, &options);
+	start(channel, NULL, &ending);
+	uint64_t id = peer_hear(&peer, FRAME_CALL)->call_id;
+	assert_int_equal(aside_channel_state(channel), ASIDE_STATE_READY);
+	write_file(path, "ipc:///tmp/aside-peer-nobody.sock");
+	assert_int_equal(aside_channel_wait(channel, ASIDE_STATE_READY, 20000), ASIDE_STATE_CONNECTING);
+	struct frame reply = peer_reply(id, ASIDE_OK, false, 0);
+	peer_say(&peer, &reply, 1);
+	assert_int_equal(wait_for(&ending), ASIDE_OK);
+	aside_channel_close(channel);
+	peer_close(&peer);
+	(void)unlink(path);
+}
+
 static void a_name_stands_for_its_addresses(void **state)
 {
 	struct aside_call_options patient = { .wait_for_ready = true };
@@ -175,7 +203,7 @@ static void a_name_stands_for_its_addresses(void **state)
 static void what_is_no_address_is_refused(void **state)
 {
 	static const char *const wrong[] = { "", "tcp", "gopher://localhost:70", "tcp://127.0.0.1:1,", ",tcp://127.0.0.1:1",
-		"tcp://127.0.0.1:1,nonsense" };
+		"tcp://127.0.0.1:1,nonsense", "dns:localhost", "dns:tls+tcp://localhost", "dns:ws://localhost:80" };
 	struct aside_channel *channel = NULL;
 	struct aside_status status;
 
@@ -385,6 +413,7 @@ int main(void)
 		cmocka_unit_test(a_file_says_where_the_servers_are),
 		cmocka_unit_test(a_server_that_is_struck_off_ends_its_calls),
 		cmocka_unit_test(a_name_stands_for_its_addresses),
+		cmocka_unit_test(a_channel_is_not_ready_with_a_server_struck_off),
 		cmocka_unit_test(what_is_no_address_is_refused),
 		cmocka_unit_test(a_connection_that_is_old_is_made_anew),
 		cmocka_unit_test(the_state_can_be_watched),

@@ -74,7 +74,8 @@ ASIDE_API enum aside_code aside_channel_open(const char *endpoints, const struct
 		struct aside_channel **ret_channel, struct aside_status *ret_status) ASIDE_MUST_CHECK;
 
 /* Ends all calls under way with CANCELLED (their callbacks run before this returns) and frees the
- * channel.  Its streams are closed before.  NULL is fine.  Not from a callback. */
+ * channel.  Its streams are closed before.  NULL is fine.  Not from a callback.  Waits for a name that is just
+ * being looked up. */
 ASIDE_API void aside_channel_close(struct aside_channel *channel);
 
 enum aside_state {
