@@ -119,7 +119,11 @@ run top --output json
 check 'top gives JSON' is_json '.load.calls >= 1 and (.methods | length > 3) and .sessionCount >= 1'
 refused 17 'PERMISSION_DENIED CALLER_NOT_ALLOWED' --as-user 42 call GetServer
 # On a terminal: drawn again and again, until a key; what it leaves behind is what it found.
-keys() { until [ "$(grep -c 'UNDER WAY' "$dir/screen")" -ge 3 ]; do sleep 0.1; done; printf q; }
+keys() {
+	local end=$((SECONDS + 60))
+	until [ "$(grep -c 'UNDER WAY' "$dir/screen")" -ge 3 ] || ((SECONDS > end)); do sleep 0.1; done
+	printf q
+}
 : >"$dir/screen"
 status=0
 keys | script -qfec "stty -a >'$dir/before'; '$aside' top; echo left \$?; stty -a >'$dir/after'" "$dir/screen" >/dev/null || status=$?

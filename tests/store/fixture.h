@@ -30,7 +30,7 @@ void wait_until_left(size_t left);
 void carry_out(struct fixture *fixture, struct op *op);
 
 /* The one number that SQL answers, asked as the owner; -1 where there is none. */
-long query_number(const struct fixture *fixture, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+long query_number(struct fixture *fixture, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* ── operations ──────────────────────────────────────────────────────────────────────────────────── */
 

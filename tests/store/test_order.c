@@ -269,7 +269,7 @@ static void assert_same_answer(const struct op *batched, const struct op *alone,
 }
 
 /* What two twins have in common: everything but the numbers of their events. */
-static void assert_same_state(const struct fixture *fixture, unsigned pair)
+static void assert_same_state(struct fixture *fixture, unsigned pair)
 {
 	static const struct {
 		const char *table, *columns;
@@ -302,7 +302,7 @@ static void assert_same_state(const struct fixture *fixture, unsigned pair)
 }
 
 /* Events are 1, 2, 3… without a gap, and a thread's place in the inbox is behind by little. */
-static void assert_events_whole(const struct fixture *fixture)
+static void assert_events_whole(struct fixture *fixture)
 {
 	assert_int_equal(query_number(fixture, "SELECT count(*) FROM page p JOIN (SELECT page_id, count(*) AS n, max(event_number) AS top"
 			" FROM (SELECT page_id, event_number FROM message UNION SELECT page_id, event_number FROM page_event) e"
