@@ -1,7 +1,6 @@
 /* Channels: where their servers are, how they stand, and who may use them. */
 #include "../unit/test.h"
 
-#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,18 +9,8 @@
 #include <unistd.h>
 
 #include "aside/stream.h"
-#include "echo.stub.h"
-#include "peer.h"
+#include "calls.h"
 #include "servers.h"
-
-static struct aside_channel *open_with(const char *urls, const struct aside_options *options)
-{
-	struct aside_channel *channel = NULL;
-	struct aside_status status = { 0 };
-
-	assert_int_equal(aside_channel_open(urls, options, &channel, &status), ASIDE_OK);
-	return channel;
-}
 
 static enum aside_code call_with(struct aside_channel *channel, const struct aside_call_options *options,
 		struct aside_status *ret_status)
@@ -48,44 +37,13 @@ static void write_file(const char *path, const char *text)
 	assert_int_equal(rename(other, path), 0);
 }
 
-struct ending {
-	sem_t ended;
-	struct aside_status status;
-};
-
-static void on_done(void *user, ProtobufCMessage *response, const struct aside_status *status)
-{
-	struct ending *ending = user;
-
-	aside_free(response);
-	ending->status = *status;
-	sem_post(&ending->ended);
-}
-
-static void start(struct aside_channel *channel, const struct aside_call_options *options, struct ending *ending)
-{
-	Echo__V1__EchoRequest request = ECHO__V1__ECHO_REQUEST__INIT;
-	struct aside_status status;
-
-	sem_init(&ending->ended, 0, 0);
-	assert_int_equal(echo_v1_echo_service_echo_start(channel, &request, options, on_done, ending, NULL, &status), ASIDE_OK);
-}
-
-static enum aside_code wait_for(struct ending *ending)
-{
-	while (sem_wait(&ending->ended) != 0)
-		;
-	sem_destroy(&ending->ended);
-	return ending->status.code;
-}
-
 /* Makes a call, which one of `peers` answers: which. */
 static struct peer *call_any(struct aside_channel *channel, struct peer *peers, size_t n)
 {
 	struct ending ending;
 	struct peer *peer;
 
-	start(channel, NULL, &ending);
+	start(channel, NULL, NULL, &ending);
 	peer = peers_any(peers, n);
 	struct frame reply = peer_reply(peer_hear(peer, FRAME_CALL)->call_id, ASIDE_OK, false, 0);
 	peer_say(peer, &reply, 1);
@@ -110,7 +68,7 @@ static void a_file_says_where_the_servers_are(void **state)
 	assert_string_equal(status.reason, "BAD_ADDRESS");
 	(void)snprintf(text, sizeof text, "#%300sx://127.0.0.1:1\n  %s  # the first\n\n", "", peers[0].url);
 	write_file(path, text);
-	channel = open_with(url, &options);
+	channel = open_channel(url, &options);
 	assert_ptr_equal(call_any(channel, peers, 2), &peers[0]);
 	write_file(path, peers[1].url);
 	while (call_any(channel, peers, 2) != &peers[1])
@@ -138,8 +96,8 @@ static void a_server_that_is_struck_off_ends_its_calls(void **state)
 	(void)snprintf(path, sizeof path, "/tmp/aside-servers-%d", (int)getpid());
 	(void)snprintf(url, sizeof url, "file:%s", path);
 	write_file(path, peers[0].url);
-	channel = open_with(url, &options);
-	start(channel, NULL, &ending);
+	channel = open_channel(url, &options);
+	start(channel, NULL, NULL, &ending);
 	uint64_t id = peer_hear(&peers[0], FRAME_CALL)->call_id;
 	write_file(path, peers[1].url);
 	while (call_any(channel, peers, 2) != &peers[1])
@@ -167,8 +125,8 @@ static void a_channel_is_not_ready_with_a_server_struck_off(void **state)
 	(void)snprintf(path, sizeof path, "/tmp/aside-servers-%d", (int)getpid());
 	(void)snprintf(url, sizeof url, "file:%s", path);
 	write_file(path, peer.url);
-	channel = open_with(url, &options);
-	start(channel, NULL, &ending);
+	channel = open_channel(url, &options);
+	start(channel, NULL, NULL, &ending);
 	uint64_t id = peer_hear(&peer, FRAME_CALL)->call_id;
 	assert_int_equal(aside_channel_state(channel), ASIDE_STATE_READY);
 	write_file(path, "ipc:///tmp/aside-peer-nobody.sock");
@@ -192,7 +150,7 @@ static void a_name_stands_for_its_addresses(void **state)
 	(void)state;
 	echo_start(&server, "named");
 	(void)snprintf(url, sizeof url, "dns:localhost%s", strrchr(server.tcp, ':'));
-	channel = open_with(url, NULL);
+	channel = open_channel(url, NULL);
 	assert_int_equal(call_with(channel, &patient, &status), ASIDE_OK);
 	aside_channel_close(channel);
 	channel = NULL;
@@ -225,7 +183,7 @@ static void a_connection_that_is_old_is_made_anew(void **state)
 
 	(void)state;
 	peer_open(&peer, "old");
-	channel = open_with(peer.url, &options);
+	channel = open_channel(peer.url, &options);
 	(void)call_any(channel, &peer, 1);
 	uint64_t first = peer.session;
 	while (peer.session == first)
@@ -242,7 +200,7 @@ static void the_state_can_be_watched(void **state)
 
 	(void)state;
 	(void)snprintf(url, sizeof url, "ipc:///tmp/aside-peer-%d-watched.sock", (int)getpid());
-	channel = open_with(url, NULL);
+	channel = open_channel(url, NULL);
 	assert_int_equal(aside_channel_state(channel), ASIDE_STATE_CONNECTING);
 	assert_int_equal(aside_channel_wait(channel, ASIDE_STATE_CONNECTING, 1), ASIDE_STATE_CONNECTING);
 	peer_open(&peer, "watched");
@@ -264,8 +222,8 @@ static void a_call_waits_for_a_server_as_long_as_it_says(void **state)
 
 	(void)state;
 	(void)snprintf(url, sizeof url, "ipc:///tmp/aside-peer-%d-awaited.sock", (int)getpid());
-	channel = open_with(url, &options);
-	start(channel, &patient, &ending);
+	channel = open_channel(url, &options);
+	start(channel, NULL, &patient, &ending);
 	assert_int_equal(call_with(channel, NULL, &status), ASIDE_UNAVAILABLE);
 	assert_string_equal(status.reason, "NOT_CONNECTED");
 	assert_true(status.not_executed);
@@ -288,8 +246,8 @@ static void a_nested_call_takes_over_the_deadline(void **state)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	struct aside_call_options nested = { .deadline_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 + 2000000 };
 	peer_open(&peer, "nested");
-	channel = open_with(peer.url, NULL);
-	start(channel, &nested, &ending);
+	channel = open_channel(peer.url, NULL);
+	start(channel, NULL, &nested, &ending);
 	const struct frame *call = peer_hear(&peer, FRAME_CALL);
 	assert_true(call->timeout_us <= 2000000); /* the method's own is 10 s */
 	struct frame reply = peer_reply(call->call_id, ASIDE_OK, false, 0);
@@ -326,7 +284,7 @@ static void a_callback_may_not_wait(void **state)
 
 	(void)state;
 	echo_start(&server, "callback");
-	nested.channel = open_with(server.url, NULL);
+	nested.channel = open_channel(server.url, NULL);
 	sem_init(&nested.ended, 0, 0);
 	assert_int_equal(echo_v1_echo_service_echo_start(nested.channel, &request, NULL, call_in_callback, &nested, NULL, &status),
 			ASIDE_OK);
@@ -370,7 +328,7 @@ static void a_child_is_refused(void **state)
 
 	(void)state;
 	echo_start(&server, "fork");
-	channel = open_with(server.url, NULL);
+	channel = open_channel(server.url, NULL);
 	assert_int_equal(call_with(channel, NULL, &status), ASIDE_OK);
 	request.stay_open = true;
 	assert_int_equal(echo_v1_echo_service_repeat_open(channel, &request, NULL, &stream, &status), ASIDE_OK);
@@ -390,7 +348,7 @@ static void a_message_of_another_type_is_refused(void **state)
 	Echo__V1__RepeatRequest request = ECHO__V1__REPEAT_REQUEST__INIT;
 	const struct aside_method *echo = &echo_v1_echo_service.methods[echo_v1_echo_service_echo_index];
 	const struct aside_method *repeat = &echo_v1_echo_service.methods[echo_v1_echo_service_repeat_index];
-	struct aside_channel *channel = open_with("tcp://127.0.0.1:1", NULL);
+	struct aside_channel *channel = open_channel("tcp://127.0.0.1:1", NULL);
 	struct aside_stream *stream = NULL;
 	ProtobufCMessage *response = NULL;
 	struct aside_status status;

@@ -2,63 +2,14 @@
  * test drives frame by frame. */
 #include "../unit/test.h"
 
-#include <semaphore.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include "aside/stream.h"
-#include "echo.stub.h"
-#include "peer.h"
-
-#define CONNECTION_ITEMS 64 /* credit with which a server's half begins: the client's */
+#include "calls.h"
 
 static struct aside_method echo, once; /* with and without idempotency */
-static struct aside_method watch, collect;
 
 /* ── calls ───────────────────────────────────────────────────────────────────────────────────────── */
-
-struct ending {
-	sem_t ended;
-	struct aside_status status;
-	uint64_t call_id;
-};
-
-static void on_done(void *user, ProtobufCMessage *response, const struct aside_status *status)
-{
-	struct ending *ending = user;
-
-	aside_free(response);
-	ending->status = *status;
-	sem_post(&ending->ended);
-}
-
-static void start(struct aside_channel *channel, const struct aside_method *method,
-		const struct aside_call_options *options, struct ending *ending)
-{
-	Echo__V1__EchoRequest request = ECHO__V1__ECHO_REQUEST__INIT;
-	struct aside_status status;
-
-	sem_init(&ending->ended, 0, 0);
-	assert_int_equal(aside_call_start(channel, method, &request.base, options, on_done, ending, &ending->call_id, &status),
-			ASIDE_OK);
-}
-
-static enum aside_code wait_for(struct ending *ending)
-{
-	while (sem_wait(&ending->ended) != 0)
-		;
-	sem_destroy(&ending->ended);
-	return ending->status.code;
-}
-
-static struct aside_channel *open_channel(const char *urls)
-{
-	struct aside_channel *channel = NULL;
-	struct aside_status status;
-
-	assert_int_equal(aside_channel_open(urls, NULL, &channel, &status), ASIDE_OK);
-	return channel;
-}
 
 /* What aside-attempt says; 1 without it. */
 static unsigned attempt_number(const struct frame *call)
@@ -67,14 +18,6 @@ static unsigned attempt_number(const struct frame *call)
 		if (call->metadata[i].key.size == 13 && memcmp(call->metadata[i].key.data, "aside-attempt", 13) == 0)
 			return (unsigned)(call->metadata[i].value.data[0] - '0');
 	return 1;
-}
-
-static void answer(struct peer *peer, enum aside_code code, bool not_executed, uint64_t retry_after_us)
-{
-	uint64_t id = peer_hear(peer, FRAME_CALL)->call_id;
-	struct frame reply = peer_reply(id, code, not_executed, retry_after_us);
-
-	peer_say(peer, &reply, 1);
 }
 
 /* Makes one call of `method` that a peer answers with `code` first, and with OK if it is made again.  Its end. */
@@ -86,7 +29,7 @@ static enum aside_code call_answered(const struct aside_method *method, enum asi
 	static struct peer peer;
 
 	peer_open(&peer, "once");
-	channel = open_channel(peer.url);
+	channel = open_channel(peer.url, NULL);
 	start(channel, method, NULL, &ending);
 	answer(&peer, code, not_executed, 1000);
 	if (again) {
@@ -125,7 +68,7 @@ static void five_tries_and_no_more(void **state)
 
 	(void)state;
 	peer_open(&peer, "five");
-	channel = open_channel(peer.url);
+	channel = open_channel(peer.url, NULL);
 	start(channel, &echo, NULL, &ending);
 	for (unsigned i = 1; i <= 5; i++) {
 		const struct frame *call = peer_hear(&peer, FRAME_CALL);
@@ -148,7 +91,7 @@ static void a_wait_beyond_the_deadline_is_not_waited(void **state)
 
 	(void)state;
 	peer_open(&peer, "pushback");
-	channel = open_channel(peer.url);
+	channel = open_channel(peer.url, NULL);
 	start(channel, &echo, &options, &ending);
 	answer(&peer, ASIDE_RESOURCE_EXHAUSTED, true, 60000000);
 	assert_int_equal(wait_for(&ending), ASIDE_RESOURCE_EXHAUSTED); /* now, not in 20 s: the test's time says so */
@@ -165,7 +108,7 @@ static void a_lost_connection_is_made_anew(void **state)
 
 	(void)state;
 	peer_open(&peer, "lost");
-	channel = open_channel(peer.url);
+	channel = open_channel(peer.url, NULL);
 	start(channel, &echo, NULL, &safe);
 	(void)peer_hear(&peer, FRAME_CALL);
 	start(channel, &once, NULL, &unsafe);
@@ -189,7 +132,7 @@ static void a_thousand_calls_outlive_their_connection(void **state)
 
 	(void)state;
 	peer_open(&peer, "thousand");
-	channel = open_channel(peer.url);
+	channel = open_channel(peer.url, NULL);
 	for (size_t i = 0; i < N_OF(endings); i++)
 		start(channel, &echo, NULL, &endings[i]);
 	for (size_t i = 0; i < 10; i++)
@@ -217,7 +160,7 @@ static void the_server_hears_of_a_cancelled_call(void **state)
 
 	(void)state;
 	peer_open(&peer, "cancel");
-	channel = open_channel(peer.url);
+	channel = open_channel(peer.url, NULL);
 	start(channel, &echo, NULL, &ending);
 	uint64_t id = peer_hear(&peer, FRAME_CALL)->call_id;
 	aside_call_cancel(channel, ending.call_id);
@@ -236,7 +179,7 @@ static void a_call_that_moved_is_cancelled_where_it_is(void **state)
 
 	(void)state;
 	peer_open(&peer, "moved");
-	channel = open_channel(peer.url);
+	channel = open_channel(peer.url, NULL);
 	start(channel, &echo, NULL, &ending);
 	uint64_t first = peer_hear(&peer, FRAME_CALL)->call_id;
 	struct frame reply = peer_reply(first, ASIDE_UNAVAILABLE, true, 100);
@@ -259,7 +202,7 @@ static void a_deadline_cancels_at_the_server(void **state)
 
 	(void)state;
 	peer_open(&peer, "late");
-	channel = open_channel(peer.url);
+	channel = open_channel(peer.url, NULL);
 	start(channel, &echo, &options, &ending);
 	const struct frame *call = peer_hear(&peer, FRAME_CALL);
 	assert_true(call->timeout_us > 0 && call->timeout_us <= 50000);
@@ -282,7 +225,7 @@ static void calls_beyond_a_goaway_go_elsewhere(void **state)
 	(void)state;
 	peer_open(&leaving, "leaving");
 	(void)snprintf(urls, sizeof urls, "%s,ipc:///tmp/aside-peer-%d-staying.sock", leaving.url, (int)getpid());
-	channel = open_channel(urls); /* nobody listens at the second yet */
+	channel = open_channel(urls, NULL); /* nobody listens at the second yet */
 	start(channel, &once, NULL, &kept);
 	uint64_t first = peer_hear(&leaving, FRAME_CALL)->call_id;
 	start(channel, &once, NULL, &moved);
@@ -332,7 +275,7 @@ static void a_server_that_drains_gets_no_more_calls(void **state)
 	peer_open(&peers[0], "drains");
 	peer_open(&peers[1], "serves");
 	(void)snprintf(urls, sizeof urls, "%s,%s", peers[0].url, peers[1].url);
-	channel = open_channel(urls);
+	channel = open_channel(urls, NULL);
 	connect_both(channel, peers);
 	start(channel, &once, NULL, &ending);
 	struct peer *drains = peers_any(peers, 2), *serves = &peers[drains == &peers[0]];
@@ -360,7 +303,7 @@ static void nothing_follows_hello_before_it_is_answered(void **state)
 
 	(void)state;
 	peer_open(&peer, "hello");
-	channel = open_channel(peer.url);
+	channel = open_channel(peer.url, NULL);
 	for (size_t i = 0; i < N_OF(endings); i++)
 		start(channel, &once, NULL, &endings[i]);
 	peer_wait(&peer);
@@ -387,7 +330,7 @@ static void a_slow_answer_is_asked_for_twice(void **state)
 	peer_open(&peers[0], "slow");
 	peer_open(&peers[1], "quick");
 	(void)snprintf(urls, sizeof urls, "%s,%s", peers[0].url, peers[1].url);
-	channel = open_channel(urls);
+	channel = open_channel(urls, NULL);
 	connect_both(channel, peers);
 	start(channel, &echo, &options, &hedged);
 	for (unsigned i = 0; i < 2; i++)
@@ -410,7 +353,7 @@ static void a_session_that_the_server_forgot_is_begun_anew(void **state)
 
 	(void)state;
 	peer_open(&peer, "forgot");
-	channel = open_channel(peer.url);
+	channel = open_channel(peer.url, NULL);
 	start(channel, &echo, NULL, &ending);
 	(void)peer_hear(&peer, FRAME_CALL);
 	uint64_t first = peer.session;
@@ -432,7 +375,7 @@ static void bytes_that_are_no_envelope_end_the_connection(void **state)
 
 	(void)state;
 	peer_open(&peer, "noise");
-	channel = open_channel(peer.url);
+	channel = open_channel(peer.url, NULL);
 	start(channel, &echo, NULL, &ending);
 	(void)peer_hear(&peer, FRAME_CALL);
 	struct envelope_head head = { peer.session, 2 }; /* the first was HELLO's answer */
@@ -443,129 +386,6 @@ static void bytes_that_are_no_envelope_end_the_connection(void **state)
 	peer_say_bytes(&peer, body, (size_t)(end - body));
 	answer(&peer, ASIDE_OK, false, 0); /* over a new connection */
 	assert_int_equal(wait_for(&ending), ASIDE_OK);
-	aside_channel_close(channel);
-	peer_close(&peer);
-}
-
-/* ── streams ─────────────────────────────────────────────────────────────────────────────────────── */
-
-static struct aside_stream *open_stream(struct aside_channel *channel, const struct aside_method *method)
-{
-	Echo__V1__EchoRequest request = ECHO__V1__ECHO_REQUEST__INIT;
-	struct aside_stream *stream = NULL;
-	struct aside_status status;
-
-	assert_int_equal(aside_stream_open(channel, method, method->client_streaming ? NULL : &request.base, NULL, NULL, &stream,
-			&status), ASIDE_OK);
-	return stream;
-}
-
-static void items_without_credit_end_the_connection(void **state)
-{
-	struct frame items[CONNECTION_ITEMS + 1] = { 0 };
-	struct aside_channel *channel;
-	ProtobufCMessage *item = NULL;
-	struct aside_stream *stream;
-	struct aside_status status;
-	static struct peer peer;
-
-	(void)state;
-	peer_open(&peer, "flood");
-	channel = open_channel(peer.url);
-	stream = open_stream(channel, &watch);
-	uint64_t id = peer_hear(&peer, FRAME_CALL)->call_id;
-	for (size_t i = 0; i < N_OF(items); i++)
-		items[i] = (struct frame){ .kind = FRAME_ITEM, .call_id = id };
-	peer_say(&peer, items, N_OF(items));
-	for (size_t i = 0; i < CONNECTION_ITEMS; i++) { /* those that had credit */
-		assert_int_equal(aside_stream_receive(stream, &item, &status), ASIDE_OK);
-		assert_non_null(item);
-		aside_free(item);
-	}
-	assert_int_equal(aside_stream_receive(stream, &item, &status), ASIDE_UNAVAILABLE);
-	assert_string_equal(status.reason, "CONNECTION_LOST");
-	peer_wait_anew(&peer); /* nng 1.5.2 leaks a connection that is closed while it is made */
-	aside_stream_close(stream);
-	aside_channel_close(channel);
-	peer_close(&peer);
-}
-
-static void a_sender_stops_where_its_credit_ends(void **state)
-{
-	Echo__V1__EchoRequest item = ECHO__V1__ECHO_REQUEST__INIT;
-	ProtobufCMessage *response = NULL;
-	struct aside_channel *channel;
-	struct aside_stream *stream;
-	struct aside_status status;
-	static struct peer peer;
-
-	(void)state;
-	peer_open(&peer, "credit");
-	channel = open_channel(peer.url);
-	stream = open_stream(channel, &collect);
-	assert_int_equal(aside_stream_try_send(stream, &item.base, &status), ASIDE_RESOURCE_EXHAUSTED);
-	assert_string_equal(status.reason, "NO_CREDIT");
-	uint64_t id = peer_hear(&peer, FRAME_CALL)->call_id;
-	peer_say(&peer, NULL, 0); /* HELLO, and with it the first credit */
-	for (unsigned i = 0; i < PEER_STREAM_ITEMS; i++) {
-		assert_int_equal(aside_stream_send(stream, &item.base, &status), ASIDE_OK);
-		assert_true(peer_hear(&peer, FRAME_ITEM)->call_id == id);
-	}
-	assert_int_equal(aside_stream_try_send(stream, &item.base, &status), ASIDE_RESOURCE_EXHAUSTED);
-	struct frame credit = { .kind = FRAME_CREDIT, .call_id = id, .items = 1, .payload_bytes = 1 };
-	peer_say(&peer, &credit, 1);
-	assert_int_equal(aside_stream_send(stream, &item.base, &status), ASIDE_OK);
-	assert_false(peer_hear(&peer, FRAME_ITEM)->end);
-	aside_stream_close_send(stream);
-	assert_true(peer_hear(&peer, FRAME_ITEM)->end);
-	assert_int_equal(aside_stream_send(stream, &item.base, &status), ASIDE_FAILED_PRECONDITION);
-	assert_string_equal(status.reason, "HALF_CLOSED");
-	struct frame reply = peer_reply(id, ASIDE_OK, false, 0);
-	peer_say(&peer, &reply, 1);
-	assert_int_equal(aside_stream_finish(stream, &response, &status), ASIDE_OK);
-	aside_free(response);
-	aside_stream_close(stream);
-	aside_channel_close(channel);
-	peer_close(&peer);
-}
-
-static void a_stream_moves_only_before_its_first_item(void **state)
-{
-	Echo__V1__EchoRequest item = ECHO__V1__ECHO_REQUEST__INIT;
-	struct aside_channel *channel;
-	struct aside_stream *stream;
-	struct aside_status status;
-	static struct peer peer;
-
-	(void)state;
-	peer_open(&peer, "stay");
-	channel = open_channel(peer.url);
-	stream = open_stream(channel, &collect);
-	answer(&peer, ASIDE_UNAVAILABLE, true, 100); /* nothing was sent: made again, unseen */
-	uint64_t id = peer_hear(&peer, FRAME_CALL)->call_id;
-	assert_int_equal(aside_stream_send(stream, &item.base, &status), ASIDE_OK);
-	(void)peer_hear(&peer, FRAME_ITEM);
-	struct frame reply = peer_reply(id, ASIDE_UNAVAILABLE, true, 100);
-	peer_say(&peer, &reply, 1); /* its item would be missing elsewhere */
-	assert_int_equal(aside_stream_finish(stream, NULL, &status), ASIDE_UNAVAILABLE);
-	assert_string_equal(status.reason, "SCRIPTED");
-	aside_stream_close(stream);
-	aside_channel_close(channel);
-	peer_close(&peer);
-}
-
-static void closing_a_stream_cancels_it(void **state)
-{
-	struct aside_channel *channel;
-	static struct peer peer;
-
-	(void)state;
-	peer_open(&peer, "close");
-	channel = open_channel(peer.url);
-	struct aside_stream *stream = open_stream(channel, &watch);
-	uint64_t id = peer_hear(&peer, FRAME_CALL)->call_id;
-	aside_stream_close(stream);
-	assert_true(peer_hear(&peer, FRAME_CANCEL)->call_id == id);
 	aside_channel_close(channel);
 	peer_close(&peer);
 }
@@ -588,15 +408,9 @@ int main(void)
 		cmocka_unit_test(a_slow_answer_is_asked_for_twice),
 		cmocka_unit_test(a_session_that_the_server_forgot_is_begun_anew),
 		cmocka_unit_test(bytes_that_are_no_envelope_end_the_connection),
-		cmocka_unit_test(items_without_credit_end_the_connection),
-		cmocka_unit_test(a_sender_stops_where_its_credit_ends),
-		cmocka_unit_test(a_stream_moves_only_before_its_first_item),
-		cmocka_unit_test(closing_a_stream_cancels_it),
 	};
 
-	echo = once = watch = collect = echo_v1_echo_service.methods[echo_v1_echo_service_echo_index];
+	echo = once = echo_v1_echo_service.methods[echo_v1_echo_service_echo_index];
 	once.idempotency = ASIDE_NOT_IDEMPOTENT;
-	watch.server_streaming = true;
-	collect.client_streaming = true;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
