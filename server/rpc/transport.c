@@ -1,5 +1,5 @@
 /* nng 1.5.2, used with open eyes: no nng_msg_insert, a context receives only after its send has ended, every
- * limit set; what its sends must be kept from is in sendmsg.c.  See transport.h. */
+ * limit set; what its sends must be kept from is in wire/sendmsg.c.  See transport.h. */
 #include "transport.h"
 
 #include <errno.h>

@@ -8,7 +8,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "rpc/sendmsg.h"
+#include "wire/sendmsg.h"
 
 #define SIZE 1000000
 
