@@ -148,7 +148,7 @@ static enum aside_code check_database(const char *dsn, struct aside_status *err)
 		code = fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--database: %.*s", why != NULL ? (int)strcspn(why, "\n") : 0,
 				why != NULL ? why : "");
 	for (const PQconninfoOption *option = options; option != NULL && option->keyword != NULL; option++)
-		if (option->val != NULL && strcmp(option->keyword, "password") == 0 && dsn != getenv("ASIDE_DATABASE"))
+		if (option->val != NULL && option->dispchar[0] == '*' && dsn != getenv("ASIDE_DATABASE"))
 			code = fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG",
 					"--database: no password there, where everybody can read it:"
 					" use a password file, a service file or ASIDE_DATABASE");

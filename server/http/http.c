@@ -274,7 +274,7 @@ enum aside_code http_open(const struct http_options *options, struct http **ret,
 		(void)fail(err, ASIDE_FAILED_PRECONDITION, "HTTP_FAILED", "--http %s: the HTTP server does not start", options->address);
 	}
 	free(http);
-	return ASIDE_FAILED_PRECONDITION;
+	return err->code;
 }
 
 const char *http_url(const struct http *http)

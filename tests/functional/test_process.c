@@ -209,6 +209,7 @@ static void wrong_settings_are_named(void **state)
 		{ "--http ::1:7480", "HOST:PORT" },
 		{ "--http-anywhere=perhaps", "yes or no" },
 		{ "--no-hints --no-hints", "twice" },
+		{ "--database sslpassword=secret", "--database" },
 		{ "dance", "--help" },
 		{ "migrate", "--help" },
 		{ "migrate dance", "up, down or status" },
