@@ -198,7 +198,7 @@ static enum aside_code begin(struct aside_channel *channel, const struct aside_m
 
 	if (channel->generation != fork_generation())
 		return fail(err, ASIDE_FAILED_PRECONDITION, "FORKED", "the channel belongs to the parent process");
-	if (method->client_streaming || method->server_streaming)
+	if (aside_method_streams(method))
 		return fail(err, ASIDE_INVALID_ARGUMENT, "STREAMING_METHOD", "%s streams: aside_stream_open()", method->path);
 	if (request->descriptor != method->request)
 		return fail(err, ASIDE_INVALID_ARGUMENT, "WRONG_MESSAGE", "%s takes a %s", method->path, method->request->name);

@@ -229,7 +229,7 @@ static enum aside_code check(const struct aside_channel *channel, const struct a
 {
 	if (channel->generation != fork_generation())
 		return fail(err, ASIDE_FAILED_PRECONDITION, "FORKED", "the channel belongs to the parent process");
-	if (!method->client_streaming && !method->server_streaming)
+	if (!aside_method_streams(method))
 		return fail(err, ASIDE_INVALID_ARGUMENT, "UNARY_METHOD", "%s does not stream: aside_call()", method->path);
 	if ((request == NULL) != method->client_streaming || (request != NULL && request->descriptor != method->request))
 		return fail(err, ASIDE_INVALID_ARGUMENT, "WRONG_MESSAGE", "%s takes %s %s", method->path,

@@ -52,7 +52,7 @@ int call_json(struct invocation *in, const char *method, const json_t *request, 
 		rc = complain(&status);
 	else if (catalog_find(&remote.catalog, SYMBOL_METHOD, method, &symbol, &status) != ASIDE_OK)
 		rc = misuse("%s; aside list names the methods", status.message);
-	else if (symbol->type.method.client_streaming || symbol->type.method.server_streaming)
+	else if (aside_method_streams(&symbol->type.method))
 		rc = misuse("%s is a stream", symbol->name);
 	else
 		rc = call_method(&remote, &symbol->type.method, request != NULL ? request : empty, ret_response);

@@ -203,11 +203,11 @@ static void print_policy(const struct aside_method *method)
 	printf(service ? " with the scope %s\n" : "%s\n", service ? method->scope : "");
 	if (method->role[0] != '\0')
 		printf("  role       staff: at least %s\n", method->role);
-	if (!method->client_streaming && !method->server_streaming)
+	if (!aside_method_streams(method))
 		printf("  deadline   %g s, unless the call brings its own\n", method->timeout_ms / 1000.0);
 	printf("  request    at most %u bytes\n", method->request_bytes);
 	printf("  effect     %s\n", repeating[method->idempotency]);
-	if (method->client_streaming || method->server_streaming)
+	if (aside_method_streams(method))
 		printf("  stream     of %s%s%s\n", method->client_streaming ? "requests" : "",
 				method->client_streaming && method->server_streaming ? " and of " : "",
 				method->server_streaming ? "responses" : "");

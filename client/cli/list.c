@@ -26,7 +26,7 @@ static const char *kind_of(const struct aside_method *method)
 	static const char *const names[] = { [ASIDE_NOT_IDEMPOTENT] = "write, once", [ASIDE_NO_SIDE_EFFECTS] = "read",
 		[ASIDE_IDEMPOTENT] = "write" };
 
-	return method->client_streaming || method->server_streaming ? "stream" : names[method->idempotency];
+	return aside_method_streams(method) ? "stream" : names[method->idempotency];
 }
 
 static void print_methods(const struct catalog *catalog)

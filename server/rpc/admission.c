@@ -114,7 +114,7 @@ enum aside_code admission_enter(struct admission *admission, const struct call *
 		struct ticket *ret, struct aside_status *err)
 {
 	const struct aside_method *method = call->method;
-	struct ticket ticket = { .held = true, .stream = method->client_streaming || method->server_streaming,
+	struct ticket ticket = { .held = true, .stream = aside_method_streams(method),
 		.principal = counter_of(&call->principal), .method = (uint16_t)index };
 	unsigned limit = ticket.stream ? admission->options.streams_max : limit_for(admission, call, now_us);
 	bool fits = atomic_fetch_add(ticket.stream ? &admission->streams : &admission->calls, 1) < limit;

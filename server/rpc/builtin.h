@@ -1,6 +1,7 @@
 /* The services every server has: health, introspection and reflection. */
 #pragma once
 
+#include "aside/rpc/v1/health.pb-c.h"
 #include "call.h"
 
 struct server;
@@ -18,6 +19,9 @@ struct server *builtin_server(void);
 
 /* NULL where there is none such. */
 const struct aside_service *builtin_find_service(const char *name, size_t length);
+
+/* As Check says it. */
+Aside__Rpc__V1__CheckResponse__ServingStatus health_status(struct server *server);
 
 /* Tells those who watch health what has changed.  Once a second. */
 void health_tick(struct server *server);

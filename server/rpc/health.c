@@ -25,7 +25,7 @@ struct watcher {
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of the list */
 static LIST_HEAD(, watcher) watchers = LIST_HEAD_INITIALIZER(watchers);
 
-static serving_status status_of(struct server *server)
+serving_status health_status(struct server *server)
 {
 	return server_serving(server) ? SERVING : NOT_SERVING;
 }
@@ -44,7 +44,7 @@ static enum aside_code check(struct call *call, const void *request, struct asid
 
 	if (out == NULL)
 		return call_full(err);
-	out->status = status_of(builtin_server());
+	out->status = health_status(builtin_server());
 	out->version = (char *)ASIDE_VERSION;
 	return check_service(in->service, err);
 }
@@ -85,7 +85,7 @@ static enum aside_code watch(struct call *call, const void *request, struct asid
 static enum aside_code tell_change(struct call *call, struct aside_status *err)
 {
 	struct watcher *watcher = call->state;
-	serving_status now = status_of(builtin_server());
+	serving_status now = health_status(builtin_server());
 
 	(void)err;
 	if (now != watcher->told)
@@ -118,7 +118,7 @@ void health_tick(struct server *server)
 	struct watcher *watcher;
 
 	pthread_mutex_lock(&mutex);
-	serving_status now = LIST_EMPTY(&watchers) ? UNKNOWN : status_of(server);
+	serving_status now = LIST_EMPTY(&watchers) ? UNKNOWN : health_status(server);
 	LIST_FOREACH(watcher, &watchers, entry)
 		if (watcher->told != now)
 			call_wake(watcher->call);

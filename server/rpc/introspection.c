@@ -38,7 +38,7 @@ static void count_calls(const struct session *session, struct survey *survey, se
 		for (const struct task *task = session->calls[i]; task != NULL; task = task->next_call) {
 			int64_t *oldest_us = &survey->oldest_us[task->route];
 			int64_t age_us = survey->now_us - task->began_us;
-			bool streams = task->call.method->client_streaming || task->call.method->server_streaming;
+			bool streams = aside_method_streams(task->call.method);
 			row->streams += streams;
 			row->calls += !streams;
 			*oldest_us = age_us > *oldest_us ? age_us : *oldest_us;
@@ -60,8 +60,8 @@ static void name_principal(const struct principal *principal, struct survey *sur
 	survey->full = survey->full || row->service == NULL;
 }
 
-/* Keeps a row where it belongs, if it is among the first; the last one makes room, and its memory becomes that of
- * the next. */
+/* Keeps a row where it belongs, if it is among the first; the last one makes room, and its memory (but for its
+ * name) becomes that of the next. */
 static void look(const struct session *session, void *user)
 {
 	struct survey *survey = user;
@@ -177,9 +177,7 @@ static enum aside_code get_server(struct call *call, const void *request, struct
 	out->version = (char *)ASIDE_VERSION;
 	out->started_at_us = stats.started_at_us;
 	out->now_us = clock_realtime_us();
-	out->status = server_serving(builtin_server()) ?
-			ASIDE__RPC__V1__CHECK_RESPONSE__SERVING_STATUS__SERVING_STATUS_SERVING :
-			ASIDE__RPC__V1__CHECK_RESPONSE__SERVING_STATUS__SERVING_STATUS_NOT_SERVING;
+	out->status = health_status(builtin_server());
 	out->load = load_of(call, &stats.admission);
 	return out->load != NULL && add_sessions(&survey) && add_methods(&survey) ? ASIDE_OK : call_full(err);
 }

@@ -293,9 +293,9 @@ unsigned server_drain(struct server *server, int64_t deadline_us)
 	return left;
 }
 
-void server_told(struct server *server, int n)
+void server_count_untold(struct server *server, int n)
 {
-	atomic_fetch_sub(&server->untold, n);
+	atomic_fetch_add(&server->untold, n);
 }
 
 bool server_draining(struct server *server)

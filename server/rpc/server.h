@@ -83,8 +83,8 @@ void server_forget(struct session *session);
  * Any thread; `look` must be quick. */
 void server_each_session(struct server *server, void (*look)(const struct session *session, void *user), void *user);
 
-/* While draining: one session more that has been told to go away, or (-1) that is to be. */
-void server_told(struct server *server, int n);
+/* While draining: one session more that is to be told to go away, or (-1) that has been. */
+void server_count_untold(struct server *server, int n);
 
 /* Once a second: heartbeats, deadlines of streams, sessions that keep silent. */
 void server_tick(struct server *server);

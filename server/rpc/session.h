@@ -1,12 +1,12 @@
 /* A session: one peer's calls, the frames it is owed and the turns in which they may leave.
  *
  *     plain    made for one message without a session number; its one turn waits until all its calls have ended
- *     open     after HELLO: frames leave with any parked turn, in any order
+ *     open     after HELLO: frames leave with any parked turn, in the order in which they were queued
  *     dead     its connection is gone, or it broke the rules: frames are dropped, calls are cancelled
  *
  *           HELLO            gone, silent, rules broken
  *     ∅ ──────────▶ OPEN ─────────────────────────────▶ DEAD
- *     ∅ ──────────▶ PLAIN ──answered──▶ DEAD
+ *     ∅ ──────────▶ PLAIN ──answered──▶ freed with its last task
  *
  * Threads leave *mail* (messages, tasks that go on, signals), and one of them at a time *visits* the session and
  * handles all of it: so the rest of a session needs no lock, frames keep their order, and what finished together

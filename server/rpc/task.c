@@ -19,7 +19,7 @@ static void advance(struct task *task, enum aside_code code, struct aside_status
 
 static bool is_stream(const struct task *task)
 {
-	return task->call.method->client_streaming || task->call.method->server_streaming;
+	return aside_method_streams(task->call.method);
 }
 
 /* ── the end ─────────────────────────────────────────────────────────────────────────────────────── */
@@ -423,7 +423,7 @@ static enum aside_code find_route(struct session *session, const struct frame *f
 	if (route == NULL)
 		return fail(err, ASIDE_UNIMPLEMENTED, "METHOD_UNKNOWN", "no method %.*s", (int)frame->method.size,
 				(const char *)frame->method.data);
-	if (session->state == SESSION_PLAIN && (route->method->client_streaming || route->method->server_streaming))
+	if (session->state == SESSION_PLAIN && aside_method_streams(route->method))
 		return fail(err, ASIDE_UNIMPLEMENTED, "SESSION_REQUIRED", "%s streams, which takes a session", route->method->path);
 	if (session->conflicts[route->index / 64] >> route->index % 64 & 1)
 		return fail(err, ASIDE_FAILED_PRECONDITION, "SCHEMA_CONFLICT",

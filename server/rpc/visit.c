@@ -126,7 +126,7 @@ static void cancel_one(struct task *task, void *why)
 
 static void end_stream(struct task *task, void *why)
 {
-	if (!task->call.method->client_streaming && !task->call.method->server_streaming)
+	if (!aside_method_streams(task->call.method))
 		return;
 	if (task->call.handler->leaving != NULL && call_writable(&task->call))
 		task->call.handler->leaving(&task->call);
@@ -145,7 +145,7 @@ static void drain(struct session *session)
 	if (session->state != SESSION_OPEN || session->draining)
 		return;
 	session->draining = true;
-	server_told(session->server, -1);
+	server_count_untold(session->server, 1);
 	session_put(session, &goaway);
 	(void)fail(&elsewhere, ASIDE_UNAVAILABLE, "DRAINING", "the server is shutting down");
 	for_each_call(session, end_stream, &elsewhere);
@@ -183,7 +183,7 @@ static void flush(struct session *session)
 	session_set_due(session);
 	if (session->draining && !session->told && session->outbox_size == 0) {
 		session->told = true;
-		server_told(session->server, 1);
+		server_count_untold(session->server, -1);
 	}
 	if (session->outbox_size > 0 || session->answered_calls + session->answered_streams == 0)
 		return;

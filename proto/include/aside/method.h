@@ -41,6 +41,12 @@ struct aside_method {
 	bool server_streaming;
 };
 
+/* Whether either side sends more than one message. */
+static inline bool aside_method_streams(const struct aside_method *method)
+{
+	return method->client_streaming || method->server_streaming;
+}
+
 /* A serialized google.protobuf.FileDescriptorProto, comments included. */
 struct aside_file {
 	const char *name; /* "aside/v1/messages.proto" */
