@@ -72,6 +72,17 @@ static PGresult *explain(PGconn *pg, const struct statement *statement)
 	return PQexec(pg, sql);
 }
 
+/* What a join filters afterwards was read in vain: a page's every message to find one key.  Pages alone are the same on
+ * both sides already. */
+static bool filters_late(const char *line)
+{
+	const char *filter = strstr(line, "Join Filter");
+
+	if (filter == NULL || strstr(filter, "(a_1.attachment_id = i_1.attachment_id)") != NULL) /* found by ANY, all wanted */
+		return false;
+	return strstr(filter, " AND ") != NULL || strstr(filter, "page_id = ") == NULL;
+}
+
 /* A scan of a table goes through an index, and by a condition: the line after it. */
 static bool uses_indexes(const PGresult *plan, const struct statement *statement)
 {
@@ -80,7 +91,8 @@ static bool uses_indexes(const PGresult *plan, const struct statement *statement
 	for (int row = 0; row < PQntuples(plan); row++) {
 		const char *line = PQgetvalue(plan, row, 0), *next = row + 1 < PQntuples(plan) ? PQgetvalue(plan, row + 1, 0) : "";
 		bool by_index = strstr(line, "Index Scan") != NULL || strstr(line, "Index Only Scan") != NULL;
-		if (strstr(line, "Seq Scan") == NULL && (!by_index || strstr(next, "Index Cond") != NULL))
+		if (strstr(line, "Seq Scan") == NULL && !filters_late(line) &&
+				(!by_index || strstr(next, "Index Cond") != NULL))
 			continue;
 		print_error("%s.sql: %s\n", statement->name, line);
 		good = false;

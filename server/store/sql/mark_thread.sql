@@ -21,9 +21,9 @@ WITH judged AS MATERIALIZED (
 	FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) WITH ORDINALITY
 		AS i(page_id, user_id, caller, least_role, side, delivered_seq, read_seq, now_at, ord)
 	JOIN page p ON p.page_id = i.page_id
-	JOIN thread t ON t.page_id = p.page_id AND t.user_id = i.user_id AND t.last_seq > 0
-	LEFT JOIN page_staff s ON s.page_id = p.page_id AND s.user_id = i.caller
-	LEFT JOIN message m ON m.page_id = p.page_id AND m.user_id = i.user_id AND m.seq = i.read_seq
+	JOIN thread t ON t.page_id = i.page_id AND t.user_id = i.user_id AND t.last_seq > 0
+	LEFT JOIN page_staff s ON s.page_id = i.page_id AND s.user_id = i.caller
+	LEFT JOIN message m ON m.page_id = i.page_id AND m.user_id = i.user_id AND m.seq = i.read_seq
 ), numbered AS MATERIALIZED (
 	SELECT *, reason IS NULL AND (to_delivered > was_delivered OR to_read > was_read) AS moves,
 		page_event + row_number() OVER on_page AS event_number, lead(false, 1, true) OVER on_page AS last_on_page

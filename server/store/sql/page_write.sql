@@ -31,19 +31,19 @@ WITH judged AS MATERIALIZED (
 						WHEN a.attachment_id IS NULL THEN 'ATTACHMENT_NOT_FOUND'
 						WHEN a.completed_at IS NULL THEN 'ATTACHMENT_INCOMPLETE' ELSE 'ATTACHMENT_USED' END
 					FROM (SELECT value->>'a' AS id, count(*) AS n FROM jsonb_array_elements(i.items::jsonb) GROUP BY 1) x
-					LEFT JOIN attachment a ON a.page_id = p.page_id AND a.attachment_id = x.id::uuid
+					LEFT JOIN attachment a ON a.page_id = i.page_id AND a.attachment_id = x.id::uuid
 						AND a.uploader_id = i.caller AND a.side = 2
 					WHERE x.id IS NOT NULL AND (a.completed_at IS NULL OR a.seq IS NOT NULL OR x.n > 1) LIMIT 1)
 				END) END AS reason
 	FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) WITH ORDINALITY AS i(page_id, caller, least_role,
 		user_id, entry_id, expected_last_seq, client_key, content_hash, body, chars, items, attaching_id, now_at, ord)
 	JOIN page p ON p.page_id = i.page_id
-	LEFT JOIN page_staff s ON s.page_id = p.page_id AND s.user_id = i.caller
-	LEFT JOIN message k ON k.page_id = p.page_id AND k.sender_id = i.caller AND k.client_key = i.client_key
-	LEFT JOIN wall_entry e ON e.page_id = p.page_id AND e.entry_id = i.entry_id
-	LEFT JOIN message r ON r.page_id = p.page_id AND r.wall_entry_id = i.entry_id
+	LEFT JOIN page_staff s ON s.page_id = i.page_id AND s.user_id = i.caller
+	LEFT JOIN message k ON k.page_id = i.page_id AND k.sender_id = i.caller AND k.client_key = i.client_key
+	LEFT JOIN wall_entry e ON e.page_id = i.page_id AND e.entry_id = i.entry_id
+	LEFT JOIN message r ON r.page_id = i.page_id AND r.wall_entry_id = i.entry_id
 	CROSS JOIN LATERAL (SELECT CASE WHEN i.entry_id IS NULL THEN i.user_id ELSE e.author_user_id END AS user_id) w
-	LEFT JOIN thread t ON t.page_id = p.page_id AND t.user_id = w.user_id
+	LEFT JOIN thread t ON t.page_id = i.page_id AND t.user_id = w.user_id
 	CROSS JOIN LATERAL (SELECT replies_left(p.reply_budget, t.page_run) AS messages_left) x
 ), ranked AS MATERIALIZED ( -- of several private replies to one person, as many as there is room for
 	SELECT *, row_number() OVER (PARTITION BY page_id, reason IS NULL AND known_seq IS NULL, user_id ORDER BY ord)::int AS nth

@@ -10,7 +10,8 @@ WITH access AS (
 		WHEN $3::int2 > 0 AND me.role < $3::int2
 			AND (a.page_id IS NULL OR $2 NOT IN (a.uploader_id, coalesce(a.user_id, 0)))
 			THEN 'ROLE_REQUIRED'
-		WHEN a.page_id IS NULL OR m.unsent THEN 'ATTACHMENT_NOT_FOUND'
+		WHEN a.page_id IS NULL OR (SELECT m.unsent FROM message m
+			WHERE m.page_id = a.page_id AND m.user_id = a.user_id AND m.seq = a.seq) THEN 'ATTACHMENT_NOT_FOUND'
 		WHEN $3::int2 > 0
 			AND (a.uploader_id = $2 AND (a.side = 1 OR me.role >= $3::int2)) IS NOT TRUE
 			AND (a.seq IS NOT NULL AND (a.user_id = $2 OR me.role >= $3::int2)) IS NOT TRUE
@@ -20,7 +21,6 @@ WITH access AS (
 		END AS reason
 	FROM page
 	LEFT JOIN attachment a ON a.page_id = page.page_id AND a.attachment_id = $4
-	LEFT JOIN message m ON m.page_id = a.page_id AND m.user_id = a.user_id AND m.seq = a.seq
 	LEFT JOIN page_staff me ON me.page_id = page.page_id AND me.user_id = $2
 	WHERE page.page_id = $1
 )

@@ -15,8 +15,8 @@ WITH unused AS (
 	SELECT (SELECT count(*) FROM attachment_chunk WHERE page_id = $1 AND attachment_id = $2)
 		> (SELECT count(*) FROM doomed) AS more FROM unused
 ), chunks AS (
-	DELETE FROM attachment_chunk USING doomed
-	WHERE page_id = $1 AND attachment_id = $2 AND attachment_chunk.chunk_index = doomed.chunk_index
+	DELETE FROM attachment_chunk
+	WHERE page_id = $1 AND attachment_id = $2 AND chunk_index = ANY (ARRAY(SELECT chunk_index FROM doomed))
 ), opened AS (
 	UPDATE attachment SET completed_at = NULL, media_type = NULL FROM rest
 	WHERE page_id = $1 AND attachment_id = $2 AND rest.more AND completed_at IS NOT NULL

@@ -18,15 +18,15 @@ WITH judged AS MATERIALIZED (
 						WHEN a.attachment_id IS NULL THEN 'ATTACHMENT_NOT_FOUND'
 						WHEN a.completed_at IS NULL THEN 'ATTACHMENT_INCOMPLETE' ELSE 'ATTACHMENT_USED' END
 					FROM (SELECT value->>'a' AS id, count(*) AS n FROM jsonb_array_elements(i.items::jsonb) GROUP BY 1) x
-					LEFT JOIN attachment a ON a.page_id = p.page_id AND a.attachment_id = x.id::uuid
+					LEFT JOIN attachment a ON a.page_id = i.page_id AND a.attachment_id = x.id::uuid
 						AND a.uploader_id = i.user_id AND a.side = 1
 					WHERE x.id IS NOT NULL AND (a.completed_at IS NULL OR a.seq IS NOT NULL OR x.n > 1) LIMIT 1)
 				END) END AS reason
 	FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) WITH ORDINALITY
 		AS i(page_id, user_id, client_key, content_hash, body, chars, items, attaching_id, now_at, ord)
 	JOIN page p ON p.page_id = i.page_id
-	LEFT JOIN thread t ON t.page_id = p.page_id AND t.user_id = i.user_id
-	LEFT JOIN message k ON k.page_id = p.page_id AND k.sender_id = i.user_id AND k.client_key = i.client_key
+	LEFT JOIN thread t ON t.page_id = i.page_id AND t.user_id = i.user_id
+	LEFT JOIN message k ON k.page_id = i.page_id AND k.sender_id = i.user_id AND k.client_key = i.client_key
 ), numbered AS MATERIALIZED (
 	SELECT *, reason IS NULL AND known_seq IS NULL AS accepted,
 		page_event + row_number() OVER on_page AS event_number,

@@ -7,14 +7,14 @@
 -- columns: reason text, version int4, messaging_enabled bool, max_text_chars int4, max_attachment_bytes int8, reply_window_seconds int4, reply_budget int4, private_reply_window_seconds int4, changed_at timestamptz, changed_by int8, changed_fields text, change_reason text,
 --   event_number int8
 WITH verdict AS MATERIALIZED (
-	SELECT page.settings_version, last.changed_at AS last_changed_at, made.version AS made_version, CASE
+	SELECT page.settings_version, (SELECT last.changed_at FROM page_settings last
+			WHERE last.page_id = page.page_id AND last.version = page.settings_version) AS last_changed_at, made.version AS made_version, CASE
 		WHEN made.version IS NOT NULL THEN NULL
 		WHEN me.role IS NULL THEN 'PAGE_NOT_FOUND'
 		WHEN me.role < $3::int2 THEN 'ROLE_REQUIRED'
 		WHEN $5::int4 > 0 AND $5::int4 <> page.settings_version THEN 'VERSION_MISMATCH'
 		END AS reason
 	FROM page
-	JOIN page_settings last ON last.page_id = page.page_id AND last.version = page.settings_version
 	LEFT JOIN page_settings made ON made.page_id = page.page_id AND made.change_id = $4
 	LEFT JOIN page_staff me ON me.page_id = page.page_id AND me.user_id = $2
 	WHERE page.page_id = $1
