@@ -259,14 +259,26 @@ void peer_leave(struct peer *peer)
 	transport.events.left(transport.events.user, peer->connection);
 }
 
+/* Room for so many bytes more. */
+static uint8_t *lengthen(struct peer *peer, size_t size)
+{
+	if (peer->draft_size + size > peer->draft_room) {
+		peer->draft_room = (peer->draft_size + size) * 2;
+		peer->draft = realloc(peer->draft, peer->draft_room);
+		assert_non_null(peer->draft);
+	}
+	peer->draft_size += size;
+	return peer->draft + peer->draft_size - size;
+}
+
 void peer_put(struct peer *peer, const struct frame *frame)
 {
-	size_t size = envelope_frame_size(frame);
+	(void)envelope_frame_write(frame, lengthen(peer, envelope_frame_size(frame)));
+}
 
-	peer->draft = realloc(peer->draft, peer->draft_size + size);
-	assert_non_null(peer->draft);
-	(void)envelope_frame_write(frame, peer->draft + peer->draft_size);
-	peer->draft_size += size;
+void peer_put_bytes(struct peer *peer, struct bytes bytes)
+{
+	memcpy(lengthen(peer, bytes.size), bytes.data, bytes.size);
 }
 
 static void put_message(struct peer *peer, struct frame *frame, const ProtobufCMessage *message)

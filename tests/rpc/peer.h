@@ -15,7 +15,7 @@ struct peer {
 	uint64_t session;           /* 0: plain */
 	uint64_t next_out, next_in; /* sequence numbers */
 	uint8_t *draft;             /* frames of the message under construction */
-	size_t draft_size;
+	size_t draft_size, draft_room;
 	struct answer *reading; /* whose frames are being read */
 	struct envelope_reader reader;
 };
@@ -42,6 +42,7 @@ void peer_fini(struct peer *peer);
 void peer_leave(struct peer *peer);
 
 void peer_put(struct peer *peer, const struct frame *frame);
+void peer_put_bytes(struct peer *peer, struct bytes bytes); /* that are no frame */
 void peer_put_hello(struct peer *peer, uint32_t stream_items, uint64_t stream_bytes);
 void peer_put_call(struct peer *peer, uint64_t call_id, const char *method, const ProtobufCMessage *request);
 void peer_put_item(struct peer *peer, uint64_t call_id, const ProtobufCMessage *item);

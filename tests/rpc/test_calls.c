@@ -204,10 +204,7 @@ static void a_frame_that_cannot_be_read_ends_the_session(void **state)
 
 	greet();
 	peer_put_call(&peer, 1, "/x", NULL);
-	peer.draft = realloc(peer.draft, peer.draft_size + sizeof cut);
-	assert_non_null(peer.draft);
-	memcpy(peer.draft + peer.draft_size, cut, sizeof cut);
-	peer.draft_size += sizeof cut;
+	peer_put_bytes(&peer, (struct bytes){ cut, sizeof cut });
 	peer_put_call(&peer, 2, "/x", NULL); /* which nobody will answer */
 	peer_send(&peer);
 	expect_goaway("a frame that cannot be read");
