@@ -1,10 +1,12 @@
-/* The program's own sendmsg(), which does more, for nng alone: the order of symbols puts it before libc's.  It keeps
- * bugs of nng 1.5.2 from us, each of which ends service for everybody:
+/* The program's own sendmsg() and epoll_wait(), which do more, for nng alone: the order of symbols puts them before
+ * libc's.  They keep bugs of nng 1.5.2 from us, each of which ends service for everybody:
  *
  * - A peer that goes away between accept and the first write gives EPIPE, which nng takes for "closed": its accept loop
  *   ends (issue 1518, fixed in 1.6.0).  A failed write also closes a connection of which a message is just being read:
  *   nng starts the next read on an aio that is closed, and never ends it.  So who is gone takes everything: that they
  *   are gone is seen where it is read.
+ * - A connection that fails while both are under way fails both at once: the same.  So a failure is no event of its
+ *   own, but a time to read and to write.
  * - A message is sent in parts, and the connection is closed between two of them: the same for writing.  So there are
  *   no parts: a socket that takes less than all says EAGAIN until it has taken the rest.
  *
@@ -17,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -92,6 +95,16 @@ ssize_t sendmsg_whole(int fd, const struct msghdr *message, int flags)
 	return -1;
 }
 
+int epoll_wait_plain(int epoll, struct epoll_event *events, int most, int timeout_ms)
+{
+	long n = syscall(SYS_epoll_pwait, epoll, events, most, timeout_ms, NULL, (size_t)0);
+
+	for (long i = 0; i < n; i++)
+		if (events[i].events & (EPOLLERR | EPOLLHUP))
+			events[i].events = EPOLLIN | EPOLLOUT;
+	return (int)n;
+}
+
 /* ── who calls ───────────────────────────────────────────────────────────────────────────────────── */
 
 static uintptr_t nng_begin, nng_end; /* its code */
@@ -121,16 +134,28 @@ __attribute__((constructor)) static void find_nng(void)
 	(void)dl_iterate_phdr(find_code, &address);
 }
 
-/* nng's messages have no ancillary data, and its sockets do not block. */
-static bool is_nngs(uintptr_t caller, int fd, const struct msghdr *message)
+static bool is_nng(uintptr_t caller)
 {
-	return caller >= nng_begin && caller < nng_end && fd >= 0 && fd < SOCKETS_MAX && message->msg_name == NULL &&
+	return caller >= nng_begin && caller < nng_end;
+}
+
+/* nng's messages have no ancillary data, and its sockets do not block. */
+static bool is_whole(int fd, const struct msghdr *message)
+{
+	return fd >= 0 && fd < SOCKETS_MAX && message->msg_name == NULL &&
 			message->msg_control == NULL && message->msg_iovlen > 0 && message->msg_iovlen <= PARTS_MAX;
 }
 
 __attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
-	if (is_nngs((uintptr_t)__builtin_return_address(0), fd, message))
+	if (is_nng((uintptr_t)__builtin_return_address(0)) && is_whole(fd, message))
 		return sendmsg_whole(fd, message, flags);
 	return syscall(SYS_sendmsg, fd, message, flags);
+}
+
+__attribute__((visibility("default"))) int epoll_wait(int epoll, struct epoll_event *events, int most, int timeout_ms)
+{
+	if (is_nng((uintptr_t)__builtin_return_address(0)))
+		return epoll_wait_plain(epoll, events, most, timeout_ms);
+	return (int)syscall(SYS_epoll_pwait, epoll, events, most, timeout_ms, NULL, (size_t)0);
 }

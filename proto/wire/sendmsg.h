@@ -1,8 +1,12 @@
-/* What nng's sendmsg() is, for its tests. */
+/* What nng's sendmsg() and epoll_wait() are, for their tests. */
 #pragma once
 
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 /* Sends all of a message (its size), or not yet: -1 with EAGAIN, to be called again with the same message.  Whoever is
  * gone has taken everything. */
 ssize_t sendmsg_whole(int fd, const struct msghdr *message, int flags);
+
+/* epoll_wait(), but of a connection that has failed it says that it can be read and written. */
+int epoll_wait_plain(int epoll, struct epoll_event *events, int most, int timeout_ms);

@@ -140,35 +140,56 @@ static unsigned count_files(pid_t pid)
 	return n;
 }
 
-/* As SP has it over ipc: a greeting, then type, size and id before the body. */
-static void request_much(int fd)
+/* As SP has it over ipc: a greeting, then type, size and id before each body. */
+static const uint8_t greeting[] = { 0, 'S', 'P', 0, 0, 0x30, 0, 0 };
+
+/* A message of many calls, each of which is answered. */
+static size_t much(uint8_t **ret)
 {
 	enum { CALLS = 4000 };
-	static const uint8_t greeting[] = { 0, 'S', 'P', 0, 0, 0x30, 0, 0 };
 	static const uint8_t id[] = { 0x80, 0, 0, 1 };
 	static const char unknown[] = "/aside.v1.NoSuchService/NoSuchMethodAtAll";
-	static uint8_t body[CALLS * (sizeof unknown + 32)];
-	uint8_t head[9] = { 1 }, *end = body;
+	static uint8_t message[9 + sizeof id + CALLS * (sizeof unknown + 32)] = { 1 };
+	uint8_t *end = message + 9 + sizeof id;
 
 	for (unsigned i = 1; i <= CALLS; i++) {
 		struct frame call = { .call_id = i, .kind = FRAME_CALL,
 			.method = { (const uint8_t *)unknown, sizeof unknown - 1 } };
 		end = envelope_frame_write(&call, end);
 	}
-	size_t size = sizeof id + (size_t)(end - body);
+	size_t size = (size_t)(end - message);
 	for (unsigned i = 0; i < 8; i++)
-		head[8 - i] = (uint8_t)(size >> 8 * i);
+		message[8 - i] = (uint8_t)((size - 9) >> 8 * i);
+	memcpy(message + 9, id, sizeof id);
+	*ret = message;
+	return size;
+}
+
+static void request_much(int fd)
+{
+	uint8_t *message;
+	size_t size = much(&message);
+
 	say(fd, greeting, sizeof greeting);
-	say(fd, head, sizeof head);
-	say(fd, id, sizeof id);
-	say(fd, body, (size_t)(end - body));
+	say(fd, message, size);
+}
+
+/* Waits until nothing is left of those who have gone; everybody else is served meanwhile. */
+static void assert_files(unsigned most)
+{
+	pid_t pid = aside_harness_pid(harness, 0);
+	int64_t until_us = world_now_us() + 10000000;
+
+	do
+		assert_served(aside_harness_address(harness, 0));
+	while (count_files(pid) > most && world_now_us() < until_us);
+	assert_in_range(count_files(pid), 0, most);
 }
 
 /* The server is in the middle of a long reply when its peer goes: the connection ends there, too. */
 static void replies_cut_short_leave_nothing_behind(void **state)
 {
-	pid_t pid = aside_harness_pid(harness, 0);
-	unsigned before = count_files(pid);
+	unsigned before = count_files(aside_harness_pid(harness, 0));
 	uint8_t some[4096];
 	(void)state;
 
@@ -179,11 +200,34 @@ static void replies_cut_short_leave_nothing_behind(void **state)
 		(void)!recv(fd, some, 1 + (size_t)rand() % sizeof some, 0);
 		close(fd);
 	}
-	int64_t until_us = world_now_us() + 10000000;
-	do /* and everybody else is served meanwhile */
-		assert_served(aside_harness_address(harness, 0));
-	while (count_files(pid) > before + 2 && world_now_us() < until_us);
-	assert_in_range(count_files(pid), 0, before + 2);
+	assert_files(before + 2);
+}
+
+/* The server sends and receives at once on connections that end with an error: of the replies nobody has read any. */
+static void those_who_go_while_they_send_leave_nothing_behind(void **state)
+{
+	enum { AT_ONCE = 8 };
+	unsigned before = count_files(aside_harness_pid(harness, 0));
+	uint8_t *message;
+	size_t size = much(&message), sent[AT_ONCE] = { 0 };
+	int fds[AT_ONCE];
+	(void)state;
+
+	for (unsigned k = 0; k < AT_ONCE; k++)
+		say(fds[k] = connect_ipc(), greeting, sizeof greeting);
+	for (unsigned i = 0; i < 20 * ATTACKS; i++) {
+		unsigned k = (unsigned)rand() % AT_ONCE;
+		ssize_t n = send(fds[k], message + sent[k], size - sent[k], MSG_NOSIGNAL | MSG_DONTWAIT);
+		sent[k] = (sent[k] + (size_t)(n > 0 ? n : 0)) % size;
+		if (rand() % 16 > 0)
+			continue;
+		close(fds[k]);
+		sent[k] = 0;
+		say(fds[k] = connect_ipc(), greeting, sizeof greeting);
+	}
+	for (unsigned k = 0; k < AT_ONCE; k++)
+		close(fds[k]);
+	assert_files(before + 2);
 }
 
 /* ── patience ────────────────────────────────────────────────────────────────────────────────────── */
@@ -192,15 +236,14 @@ static void replies_cut_short_leave_nothing_behind(void **state)
 static void those_who_dawdle_delay_nobody(void **state)
 {
 	enum { EACH = 200 };
-	static const char greeting[] = { 0, 'S', 'P' };
 	int fds[3 * EACH];
 	size_t n = 0;
 	(void)state;
 
 	for (unsigned i = 0; i < EACH; i++) {
-		say(fds[n++] = connect_tcp(TCP), greeting, sizeof greeting);
+		say(fds[n++] = connect_tcp(TCP), greeting, 3);
 		say(fds[n++] = connect_tcp(WS), UPGRADE, i % 2 == 0 ? sizeof UPGRADE - 3 : 5);
-		say(fds[n++] = connect_ipc(), greeting, i % sizeof greeting);
+		say(fds[n++] = connect_ipc(), greeting, i % 3);
 	}
 	assert_served(aside_harness_listener(harness, 0, TCP));
 	assert_served(aside_harness_listener(harness, 0, WS));
@@ -216,6 +259,7 @@ int main(void)
 		cmocka_unit_test(tcp_connections_that_reset_do_no_harm),
 		cmocka_unit_test(garbage_at_the_websocket_does_no_harm),
 		cmocka_unit_test(replies_cut_short_leave_nothing_behind),
+		cmocka_unit_test(those_who_go_while_they_send_leave_nothing_behind),
 		cmocka_unit_test(those_who_dawdle_delay_nobody),
 	};
 	const struct aside_harness_options options = { .prepare = prepare,

@@ -1,4 +1,4 @@
-/* What nng's sendmsg() is: all of a message, or not yet. */
+/* What nng's sendmsg() is: all of a message, or not yet.  And its epoll_wait(): no failures. */
 #include "test.h"
 
 #include <errno.h>
@@ -87,12 +87,31 @@ static void a_peer_that_is_gone_takes_everything(void **state)
 	close(fds[0]);
 }
 
+/* Whoever waits for the failure of both would end a read that is not under way. */
+static void a_failure_is_a_time_to_read_and_to_write(void **state)
+{
+	struct epoll_event event = { .events = EPOLLERR | EPOLLONESHOT };
+	int epoll = epoll_create1(EPOLL_CLOEXEC), fds[2];
+
+	(void)state;
+	connect_pair(fds);
+	assert_int_equal(send_all(fds[0], sent), -1);
+	assert_int_equal(epoll_ctl(epoll, EPOLL_CTL_ADD, fds[0], &event), 0);
+	assert_int_equal(epoll_wait_plain(epoll, &event, 1, 0), 0);
+	close(fds[1]); /* with something unread */
+	assert_int_equal(epoll_wait_plain(epoll, &event, 1, -1), 1);
+	assert_int_equal(event.events, EPOLLIN | EPOLLOUT);
+	close(fds[0]);
+	close(epoll);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_message_is_sent_whole_or_not_yet),
 		cmocka_unit_test(a_new_socket_begins_anew),
 		cmocka_unit_test(a_peer_that_is_gone_takes_everything),
+		cmocka_unit_test(a_failure_is_a_time_to_read_and_to_write),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
