@@ -13,10 +13,10 @@
 #include "wire/status.h"
 
 #define CONNECT_TIMEOUT_MS 5000
-#define TIMEOUT_MS_MAX 3600000
 #define RESOLVE_INTERVAL_MS 30000
 
 static const struct failure cancelled = { ASIDE_CANCELLED, "CANCELLED", "the caller cancelled the call", false };
+
 
 /* ── channels ────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -35,9 +35,14 @@ static uint32_t or_else(uint32_t value, uint32_t otherwise)
 
 static bool copy_options(struct aside_options *to, const struct aside_options *from)
 {
-	bool ok = true;
+	size_t size = from->n_interceptors * sizeof *from->interceptors;
+	struct aside_interceptor *interceptors = size > 0 ? malloc(size) : NULL;
+	bool ok = size == 0 || interceptors != NULL;
 
 	*to = *from;
+	to->interceptors = interceptors;
+	if (interceptors != NULL)
+		memcpy(interceptors, from->interceptors, size);
 	to->token = copy_text(from->token, &ok);
 	to->ca_file = copy_text(from->ca_file, &ok);
 	to->server_name = copy_text(from->server_name, &ok);
@@ -51,6 +56,7 @@ static void free_options(struct aside_options *options)
 	free((void *)(uintptr_t)options->token);
 	free((void *)(uintptr_t)options->ca_file);
 	free((void *)(uintptr_t)options->server_name);
+	free((void *)(uintptr_t)options->interceptors);
 }
 
 static void channel_free(struct aside_channel *channel)
@@ -101,6 +107,8 @@ enum aside_code aside_channel_open(const char *endpoints, const struct aside_opt
 
 	if (fork_happened())
 		return fail(ret_status, ASIDE_FAILED_PRECONDITION, "FORKED", "the library is in use by the parent process");
+	if (options != NULL && options->n_interceptors > ASIDE_INTERCEPTORS_MAX)
+		return fail(ret_status, ASIDE_INVALID_ARGUMENT, "TOO_MANY_INTERCEPTORS", "at most %d interceptors", ASIDE_INTERCEPTORS_MAX);
 	channel = channel_new(options != NULL ? options : &defaults);
 	if (channel == NULL)
 		return fail(ret_status, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
@@ -202,14 +210,12 @@ static enum aside_code begin(struct aside_channel *channel, const struct aside_m
 		return fail(err, ASIDE_INVALID_ARGUMENT, "STREAMING_METHOD", "%s streams: aside_stream_open()", method->path);
 	if (request->descriptor != method->request)
 		return fail(err, ASIDE_INVALID_ARGUMENT, "WRONG_MESSAGE", "%s takes a %s", method->path, method->request->name);
-	code = pending_new(method, request, options, &call, err);
+	code = pending_new(&channel->options, method, request, options, &call, err);
 	if (code != ASIDE_OK)
 		return code;
 	call->done = done;
 	call->user = user;
 	call->blocking = blocking;
-	pending_set_times(call, options, channel->options.timeout_ms != 0 ? channel->options.timeout_ms : method->timeout_ms, TIMEOUT_MS_MAX,
-			channel->options.connect_timeout_ms);
 	*ret = call;
 	return ASIDE_OK;
 }

@@ -9,6 +9,8 @@
 #include "wire/status.h"
 #include "wire/validate.h"
 
+#define TIMEOUT_MS_MAX 3600000  /* an hour */
+#define STREAM_MS_MAX 86400000 /* 24 hours */
 #define NUMBER_BYTES 12 /* of the metadata aside-attempt */
 
 /* ── the request ─────────────────────────────────────────────────────────────────────────────────── */
@@ -16,10 +18,10 @@
 static enum aside_code check_sizes(const struct aside_method *method, size_t request, const struct aside_call_options *options,
 		size_t *ret_metadata, struct aside_status *err)
 {
-	size_t n = options != NULL ? options->n_metadata : 0;
+	size_t n = options->n_metadata;
 
 	*ret_metadata = 0;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && n < METADATA_MAX; i++)
 		*ret_metadata += strlen(options->metadata[i].key) + options->metadata[i].value_bytes;
 	if (n >= METADATA_MAX || *ret_metadata > METADATA_BYTES_MAX - 32)
 		return fail(err, ASIDE_INVALID_ARGUMENT, "METADATA_TOO_LARGE", "more than %d entries or 8 KiB of metadata",
@@ -44,11 +46,28 @@ static void copy_metadata(struct pending *call, const struct aside_call_options 
 	}
 }
 
-enum aside_code pending_new(const struct aside_method *method, const ProtobufCMessage *request,
+/* Its deadline, and what else it may wait for. */
+static void set_times(struct pending *call, const struct aside_options *channel, const struct aside_call_options *options)
+{
+	bool streams = aside_method_streams(call->method);
+	uint32_t most_ms = streams ? STREAM_MS_MAX : TIMEOUT_MS_MAX;
+	uint32_t timeout_ms = streams ? STREAM_MS_MAX : channel->timeout_ms != 0 ? channel->timeout_ms : call->method->timeout_ms;
+	int64_t now = channel_now_us();
+
+	if (options->timeout_ms != 0)
+		timeout_ms = options->timeout_ms;
+	call->deadline_us = now + (timeout_ms < most_ms ? timeout_ms : most_ms) * 1000ll;
+	if (options->deadline_us != 0 && options->deadline_us < call->deadline_us)
+		call->deadline_us = options->deadline_us;
+	call->give_up_us = options->wait_for_ready ? call->deadline_us : now + channel->connect_timeout_ms * 1000ll;
+	if (options->hedge_after_ms != 0 && call->method->idempotency == ASIDE_NO_SIDE_EFFECTS && !streams)
+		call->hedge_us = now + options->hedge_after_ms * 1000ll;
+}
+
+static enum aside_code create(const struct aside_method *method, const ProtobufCMessage *request,
 		const struct aside_call_options *options, struct pending **ret, struct aside_status *err)
 {
-	size_t size = request != NULL ? protobuf_c_message_get_packed_size(request) : 0, metadata;
-	size_t n = options != NULL ? options->n_metadata : 0;
+	size_t size = request != NULL ? protobuf_c_message_get_packed_size(request) : 0, metadata, n = options->n_metadata;
 	enum aside_code code = check_sizes(method, size, options, &metadata, err);
 	struct pending *call;
 
@@ -64,39 +83,64 @@ enum aside_code pending_new(const struct aside_method *method, const ProtobufCMe
 	call->request_size = request != NULL ? protobuf_c_message_pack(request, call->request) : 0;
 	for (unsigned i = 0; i < ATTEMPTS_AT_ONCE; i++)
 		call->attempts[i].call = call;
-	if (options != NULL)
-		copy_metadata(call, options, call->request + call->request_size);
+	copy_metadata(call, options, call->request + call->request_size);
 	*ret = call;
 	return ASIDE_OK;
 }
 
-void pending_free(struct pending *call)
+/* The same, its interceptors asked before. */
+static enum aside_code create_intercepted(const struct aside_options *channel, const struct aside_method *method,
+		const ProtobufCMessage *request, struct aside_call_options *options, struct pending **ret,
+		struct aside_status *err)
 {
-	if (call == NULL)
-		return;
-	received_release(call->received);
-	free(call);
+	struct aside_intercepted call = { .method = method, .request = request, .options = *options };
+	struct aside_status status = { 0 };
+	struct chain chain = { 0 };
+	enum aside_code code = chain_before(&chain, channel, &call, &status);
+
+	if (code == ASIDE_OK && (code = create(method, request, &call.options, ret, &status)) != ASIDE_OK)
+		chain_after(&chain, method, &status);
+	if (code == ASIDE_OK)
+		(*ret)->chain = chain;
+	else if (err != NULL)
+		*err = status;
+	*options = call.options;
+	return code;
 }
 
-void pending_set_times(struct pending *call, const struct aside_call_options *options, uint32_t timeout_ms,
-		uint32_t timeout_ms_max, uint32_t connect_timeout_ms)
+enum aside_code pending_new(const struct aside_options *channel, const struct aside_method *method,
+		const ProtobufCMessage *request, const struct aside_call_options *options, struct pending **ret,
+		struct aside_status *err)
 {
-	int64_t now = channel_now_us();
+	struct aside_call_options own = { 0 };
+	enum aside_code code;
 
-	if (options != NULL && options->timeout_ms != 0)
-		timeout_ms = options->timeout_ms;
-	if (timeout_ms > timeout_ms_max)
-		timeout_ms = timeout_ms_max;
-	call->deadline_us = now + timeout_ms * 1000ll;
-	call->give_up_us = now + connect_timeout_ms * 1000ll;
-	if (options == NULL)
+	if (options != NULL)
+		own = *options;
+	if (channel->n_interceptors == 0 && own.interceptor == NULL)
+		code = create(method, request, &own, ret, err);
+	else
+		code = create_intercepted(channel, method, request, &own, ret, err);
+	if (code == ASIDE_OK)
+		set_times(*ret, channel, &own);
+	return code;
+}
+
+void pending_free(struct pending *call)
+{
+	static const struct failure unbegun = { ASIDE_CANCELLED, "CANCELLED", "the channel is being closed", true };
+
+	if (call == NULL)
 		return;
-	if (options->deadline_us != 0 && options->deadline_us < call->deadline_us)
-		call->deadline_us = options->deadline_us;
-	if (options->wait_for_ready)
-		call->give_up_us = call->deadline_us;
-	if (options->hedge_after_ms != 0 && call->method->idempotency == ASIDE_NO_SIDE_EFFECTS && call->stream == NULL)
-		call->hedge_us = now + options->hedge_after_ms * 1000ll;
+	if (call->state != PENDING_ENDED)
+		call->failure = unbegun;
+	if (call->chain.n > 0) {
+		struct aside_status status;
+		pending_status(call, &status);
+		chain_after(&call->chain, call->method, &status);
+	}
+	received_release(call->received);
+	free(call);
 }
 
 void attempt_frame(const struct attempt *attempt, int64_t now_us, struct frame *ret)
@@ -133,9 +177,8 @@ static void read_status(const struct pending *call, struct aside_status *ret)
 		aside__rpc__v1__status__free_unpacked(wire, NULL);
 }
 
-void pending_outcome(struct pending *call, struct aside_status *ret_status, ProtobufCMessage **ret_response)
+void pending_status(const struct pending *call, struct aside_status *ret_status)
 {
-	*ret_response = NULL;
 	if (call->failure.code != ASIDE_OK) {
 		(void)fail(ret_status, call->failure.code, call->failure.reason, "%s", call->failure.message);
 		ret_status->not_executed = call->failure.not_executed;
@@ -150,12 +193,22 @@ void pending_outcome(struct pending *call, struct aside_status *ret_status, Prot
 	ret_status->retry_after_us = 0;
 	ret_status->not_executed = false;
 	ret_status->n_violations = ret_status->n_facts = 0;
-	if (call->method->server_streaming)
+}
+
+void pending_outcome(struct pending *call, struct aside_status *ret_status, ProtobufCMessage **ret_response)
+{
+	static const struct failure malformed = { ASIDE_INTERNAL, "MALFORMED_RESPONSE", "the response cannot be read", false };
+
+	*ret_response = NULL;
+	pending_status(call, ret_status);
+	if (ret_status->code != ASIDE_OK || call->method->server_streaming)
 		return;
 	if (validate(call->method->response, call->payload, NULL) == ASIDE_OK)
 		*ret_response = protobuf_c_message_unpack(call->method->response, NULL, call->payload.size, call->payload.data);
-	if (*ret_response == NULL)
-		(void)fail(ret_status, ASIDE_INTERNAL, "MALFORMED_RESPONSE", "the response cannot be read");
+	if (*ret_response != NULL)
+		return;
+	call->failure = malformed;
+	pending_status(call, ret_status);
 }
 
 /* ── messages from the server ────────────────────────────────────────────────────────────────────── */

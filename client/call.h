@@ -11,6 +11,7 @@
 #include <sys/queue.h>
 
 #include "aside/channel.h"
+#include "chain.h"
 #include "table.h"
 #include "wire/envelope.h"
 #include "wire/scope.h"
@@ -71,6 +72,7 @@ struct pending {
 	aside_call_done done;
 	void *user;
 	struct aside_stream *stream; /* NULL: unary */
+	struct chain chain;
 	bool blocking;               /* `done` only wakes a waiter: runs at once, on whichever thread */
 	struct pending *next;        /* among those whose `done` is due */
 	/* How it ended. */
@@ -80,16 +82,18 @@ struct pending {
 	struct bytes payload, status;
 };
 
-/* A new call, owning a copy of the request (NULL: none) and the metadata. */
-enum aside_code pending_new(const struct aside_method *method, const ProtobufCMessage *request,
-		const struct aside_call_options *options, struct pending **ret, struct aside_status *err) MUST_CHECK;
+/* A new call, past its interceptors, owning a copy of the request (NULL: none) and the metadata. */
+enum aside_code pending_new(const struct aside_options *channel, const struct aside_method *method,
+		const ProtobufCMessage *request, const struct aside_call_options *options, struct pending **ret,
+		struct aside_status *err) MUST_CHECK;
+
+/* Its interceptors hear how it ended.  Without the mutex.  NULL is fine. */
 void pending_free(struct pending *call);
 
-/* Its deadline and what else it may wait for, from `options` (may be NULL) or else from these. */
-void pending_set_times(struct pending *call, const struct aside_call_options *options, uint32_t timeout_ms,
-		uint32_t timeout_ms_max, uint32_t connect_timeout_ms);
+/* Of an ENDED call: its status. */
+void pending_status(const struct pending *call, struct aside_status *ret_status);
 
-/* Of an ENDED call: its status, and with ASIDE_OK its response (NULL where the server streams), which is the
+/* The same, and with ASIDE_OK its response (NULL where the server streams), which is the
  * caller's.  Without the mutex: this is where replies are unpacked. */
 void pending_outcome(struct pending *call, struct aside_status *ret_status, ProtobufCMessage **ret_response);
 

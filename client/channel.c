@@ -106,6 +106,8 @@ void channel_end(struct aside_channel *channel, struct pending *call, const stru
 	table_remove(&channel->handles, &call->entry);
 	timers_remove(&channel->timers, call);
 	move(channel, call, PENDING_ENDED);
+	if (call->chain.n > 0)
+		call->chain.ended_us = channel_now_us();
 	if (call->stream != NULL)
 		stream_on_end(call->stream);
 	else if (call->blocking)

@@ -32,6 +32,7 @@ static void handle_reply(struct aside_channel *channel, struct attempt *attempt,
 
 	received_release(call->received);
 	call->received = received_retain(received);
+	chain_keep_metadata(&call->chain, frame);
 	call->code = frame->code;
 	call->payload = frame->payload;
 	call->status = frame->status;

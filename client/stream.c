@@ -8,8 +8,6 @@
 #include "wire/status.h"
 #include "wire/validate.h"
 
-#define STREAM_MS_MAX 86400000 /* 24 hours */
-
 /* ── frames out (mutex held) ─────────────────────────────────────────────────────────────────────── */
 
 static struct attempt *attempt_of(const struct aside_stream *stream)
@@ -246,7 +244,7 @@ static enum aside_code stream_new(struct aside_channel *channel, const struct as
 
 	if (stream == NULL)
 		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
-	code = pending_new(method, request, options, &stream->call, err);
+	code = pending_new(&channel->options, method, request, options, &stream->call, err);
 	if (code != ASIDE_OK) {
 		free(stream);
 		return code;
@@ -255,7 +253,6 @@ static enum aside_code stream_new(struct aside_channel *channel, const struct as
 	stream->items_tail = &stream->items;
 	pthread_cond_init(&stream->changed, NULL);
 	stream->call->stream = stream;
-	pending_set_times(stream->call, options, STREAM_MS_MAX, STREAM_MS_MAX, channel->options.connect_timeout_ms);
 	*ret = stream;
 	return ASIDE_OK;
 }

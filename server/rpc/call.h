@@ -28,7 +28,9 @@
 #include "wire/scope.h"
 #include "wire/status.h"
 
+struct frame;
 struct op;
+struct trailer;
 
 /* Who calls: what authentication made of the credentials. */
 enum principal_kind {
@@ -59,6 +61,8 @@ struct call {
 	struct op *op;              /* in the arena; set by begin or end to have it executed */
 	void *state;                /* the handler's own, between begin and end; in the arena */
 	const struct handler *handler;
+	const struct frame *frame;  /* with which it began; only during the first step */
+	struct trailer *trailers;   /* see call_add_metadata() */
 	char request_id[33];        /* for logs and INTERNAL errors */
 	char traceparent[56];       /* W3C trace context as it came; "" where none did */
 	bool finished;              /* call_finish() */
@@ -93,6 +97,14 @@ void *call_response(struct call *call) MUST_CHECK;
 
 /* A zeroed piece of the arena; NULL as above. */
 void *call_alloc(struct call *call, size_t size) MUST_CHECK;
+
+/* What the caller sent as `key` beside the request; data NULL: nothing.  In the call's first step, and borrowed until
+ * that returns. */
+struct bytes call_metadata(const struct call *call, const char *key);
+
+/* Sends `key` and `value`, both copied, beside the reply.  Of a stream: in its first step or in the one that ends it.
+ * False, and it is not sent: the call has as much metadata as the wire allows, or its arena is full. */
+bool call_add_metadata(struct call *call, const char *key, struct bytes value);
 
 /* ── streams ─────────────────────────────────────────────────────────────────────────────────────── */
 

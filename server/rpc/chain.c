@@ -63,17 +63,19 @@ static enum aside_code read_trace(struct task *task, const struct frame *frame, 
 		struct aside_status *err)
 {
 	static const char hex[] = "0123456789abcdef-";
+	struct call *call = &task->call;
+	struct bytes value = call_metadata(call, "traceparent");
 
+	(void)frame;
 	(void)route;
 	(void)err;
-	for (size_t i = 0; i < frame->n_metadata; i++) {
-		struct bytes key = frame->metadata[i].key, value = frame->metadata[i].value;
-		if (key.size != 11 || memcmp(key.data, "traceparent", 11) != 0 || value.size >= sizeof task->call.traceparent)
-			continue;
-		memcpy(task->call.traceparent, value.data, value.size);
-		if (strspn(task->call.traceparent, hex) != value.size) /* goes into the log */
-			memset(task->call.traceparent, 0, sizeof task->call.traceparent);
-	}
+	if (value.size == 0 || value.size >= sizeof call->traceparent)
+		return ASIDE_OK;
+	memcpy(call->traceparent, value.data, value.size);
+	if (strspn(call->traceparent, hex) != value.size) /* goes into the log */
+		memset(call->traceparent, 0, sizeof call->traceparent);
+	else /* who traces a call finds it in the log */
+		(void)call_add_metadata(call, "aside-request-id", (struct bytes){ (const uint8_t *)call->request_id, strlen(call->request_id) });
 	return ASIDE_OK;
 }
 

@@ -155,6 +155,60 @@ enum aside_code dispatch_unpack(struct call *call, struct bytes payload, Protobu
 	return *ret == NULL ? call_full(err) : ASIDE_OK;
 }
 
+/* ── metadata ────────────────────────────────────────────────────────────────────────────────────── */
+
+struct bytes call_metadata(const struct call *call, const char *key)
+{
+	for (size_t i = 0; call->frame != NULL && i < call->frame->n_metadata; i++) {
+		const struct metadata *metadata = &call->frame->metadata[i];
+		if (metadata->key.size == strlen(key) && memcmp(metadata->key.data, key, metadata->key.size) == 0)
+			return metadata->value;
+	}
+	return (struct bytes){ NULL, 0 };
+}
+
+/* In the call's arena. */
+struct trailer {
+	struct trailer *next;
+	struct metadata metadata;
+};
+
+static struct bytes copy(struct arena *arena, struct bytes bytes)
+{
+	uint8_t *data = arena_alloc(arena, bytes.size + 1);
+
+	if (data == NULL)
+		return (struct bytes){ NULL, 0 };
+	if (bytes.size > 0)
+		memcpy(data, bytes.data, bytes.size);
+	return (struct bytes){ data, bytes.size };
+}
+
+bool call_add_metadata(struct call *call, const char *key, struct bytes value)
+{
+	struct trailer *trailer = arena_alloc(&call->arena, sizeof *trailer), **last = &call->trailers;
+	size_t n = 1, size = strlen(key) + value.size;
+
+	for (; *last != NULL; last = &(*last)->next, n++)
+		size += (*last)->metadata.key.size + (*last)->metadata.value.size;
+	if (trailer == NULL || n > METADATA_MAX || size > METADATA_BYTES_MAX)
+		return false;
+	*trailer = (struct trailer){ NULL, { copy(&call->arena, (struct bytes){ (const uint8_t *)key, strlen(key) }),
+		copy(&call->arena, value) } };
+	if (trailer->metadata.key.data == NULL || trailer->metadata.value.data == NULL)
+		return false;
+	*last = trailer;
+	return true;
+}
+
+static void put_metadata(const struct call *call, struct frame *frame)
+{
+	for (const struct trailer *t = call->trailers; t != NULL; t = t->next)
+		frame->metadata[frame->n_metadata++] = t->metadata;
+}
+
+/* ── the reply ───────────────────────────────────────────────────────────────────────────────────── */
+
 static struct bytes pack(struct arena *arena, const ProtobufCMessage *message)
 {
 	size_t size = protobuf_c_message_get_packed_size(message);
@@ -172,6 +226,8 @@ void dispatch_reply(const struct call *call, const struct aside_status *status, 
 	ret->n_metadata = 0;
 	ret->kind = FRAME_REPLY;
 	ret->code = (uint32_t)status->code;
+	if (call != NULL)
+		put_metadata(call, ret);
 	if (status->code != ASIDE_OK) {
 		Aside__Rpc__V1__Status *wire = status_to_proto(status, arena);
 		if (wire != NULL)

@@ -468,6 +468,7 @@ void task_start(struct session *session, const struct frame *frame)
 	session_retain(session);
 	if (frame->call_id > session->last_call_id)
 		session->last_call_id = frame->call_id;
+	task->call.frame = frame;
 	code = chain_before(task, frame, route, &status);
 	if (code == ASIDE_OK && is_stream(task))
 		set_last_moment(task);
@@ -475,6 +476,7 @@ void task_start(struct session *session, const struct frame *frame)
 		code = dispatch_unpack(&task->call, frame->payload, &task->call.request, &status);
 	if (code == ASIDE_OK)
 		code = route->handler->begin(&task->call, task->call.request, &status);
+	task->call.frame = NULL;
 	advance(task, code, &status);
 }
 

@@ -8,8 +8,9 @@ static enum aside_code echo(struct call *call, const void *request, struct aside
 {
 	const Echo__V1__EchoRequest *in = request;
 	Echo__V1__EchoResponse *out = call_response(call);
+	struct bytes tag = call_metadata(call, "echo-tag");
 
-	if (out == NULL)
+	if (out == NULL || (tag.data != NULL && !call_add_metadata(call, "echo-tag", tag)))
 		return call_full(err);
 	out->payload = in->payload;
 	return ASIDE_OK;

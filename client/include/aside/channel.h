@@ -23,6 +23,7 @@ extern "C" {
 #endif
 
 struct aside_channel;
+struct aside_interceptor;
 
 /* Most endpoints of a channel, and the longest address in bytes. */
 #define ASIDE_ENDPOINTS_MAX 64
@@ -39,6 +40,9 @@ struct aside_options {
 	uint32_t resolve_interval_ms; /* how often "file:" and "dns:" addresses are looked up; 0: 30,000 */
 	uint32_t connection_age_ms;  /* about as old a connection gets before it is made anew, at a moment when it has no
 	                              * calls or another takes them; 0: any age */
+	const struct aside_interceptor *interceptors; /* around every call: aside/interceptor.h.  Copied; what their
+	                                               * `user` points to must live as long as the channel */
+	size_t n_interceptors; /* at most ASIDE_INTERCEPTORS_MAX */
 };
 
 /* One name and value beside a call's messages.  Names: lower case letters, digits, '-', '_', '.'. */
@@ -57,6 +61,8 @@ struct aside_call_options {
 	bool wait_for_ready;     /* wait for a connection until the deadline, not only connect_timeout_ms */
 	uint32_t hedge_after_ms; /* of a method without side effects: asks a second server, too, if the first has not
 	                          * answered by then; the first answer counts, the other call is cancelled.  0: no */
+	const struct aside_interceptor *interceptor; /* of this call alone, after the channel's: for one, to see the metadata
+	                                              * that comes with the reply.  Must live until its `after` has run */
 };
 
 /* Opens a channel to one or several servers.  `endpoints`, comma-separated:
@@ -69,7 +75,7 @@ struct aside_call_options {
  *
  * One connection is kept to each server; a call goes to the less loaded of two chosen at random.  Does not wait for a
  * connection: it is made, and made again after every loss, in the background.  Fails with INVALID_ARGUMENT, reason
- * BAD_ADDRESS, also for a file that cannot be read, and RESOURCE_EXHAUSTED without memory. */
+ * BAD_ADDRESS, also for a file that cannot be read, or TOO_MANY_INTERCEPTORS, and RESOURCE_EXHAUSTED without memory. */
 ASIDE_API enum aside_code aside_channel_open(const char *endpoints, const struct aside_options *options,
 		struct aside_channel **ret_channel, struct aside_status *ret_status) ASIDE_MUST_CHECK;
 
