@@ -156,6 +156,8 @@ void aside_channel_close(struct aside_channel *channel)
 	pthread_mutex_lock(&channel->mutex);
 	channel->closing = true;
 	end_all(channel);
+	for (size_t i = 0; i < channel->n_endpoints; i++)
+		endpoint_part(channel->endpoints[i]);
 	channel_wake(channel);
 	pthread_cond_broadcast(&channel->changed);
 	pthread_mutex_unlock(&channel->mutex);

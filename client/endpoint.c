@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "channel.h"
 #include "wire/status.h"
@@ -144,7 +145,7 @@ static bool wants_to_send(const struct endpoint *endpoint)
 		return endpoint->outstanding == 0;
 	if (endpoint->n_queued > 0 || endpoint->frames_size > 0)
 		return endpoint->outstanding < UNDER_WAY_MAX;
-	return endpoint->outstanding == 0 && (endpoint->state == ENDPOINT_UP || endpoint->n_attempts > 0);
+	return endpoint->outstanding == 0 && endpoint->part_by_us == 0 && (endpoint->state == ENDPOINT_UP || endpoint->n_attempts > 0);
 }
 
 void endpoint_flush(struct endpoint *endpoint, int64_t now_us)
@@ -275,9 +276,32 @@ void endpoint_unlist(struct endpoint *endpoint)
 	channel_wake(endpoint->channel); /* one that is DOWN is freed at once */
 }
 
+void endpoint_part(struct endpoint *endpoint)
+{
+	struct frame goaway = { .kind = FRAME_GOAWAY };
+
+	if (endpoint->part_by_us != 0)
+		return;
+	endpoint->part_by_us = channel_now_us() + PART_US;
+	if (endpoint->state != ENDPOINT_DOWN && endpoint_put(endpoint, &goaway))
+		endpoint_flush(endpoint, channel_now_us());
+}
+
+/* With the mutex held: until nothing comes in any more. */
+static void wait_parted(struct endpoint *endpoint)
+{
+	struct timespec until = { endpoint->part_by_us / 1000000, endpoint->part_by_us % 1000000 * 1000 };
+
+	while (endpoint->outstanding > 0 && endpoint->state != ENDPOINT_DOWN)
+		if (pthread_cond_timedwait(&endpoint->channel->changed, &endpoint->channel->mutex, &until) != 0)
+			return;
+}
+
 void endpoint_free(struct endpoint *endpoint)
 {
 	pthread_mutex_lock(&endpoint->channel->mutex);
+	endpoint_part(endpoint);
+	wait_parted(endpoint);
 	endpoint->ending = true;
 	pthread_mutex_unlock(&endpoint->channel->mutex);
 	link_close(endpoint->link);

@@ -16,6 +16,7 @@
 #define UNDER_WAY_MAX 4
 /* A server that has not answered a request for so long is gone, whatever TCP says: it answers one within 20 s. */
 #define SILENCE_US 30000000ll
+#define PART_US 100000ll
 
 enum endpoint_state {
 	ENDPOINT_DOWN,
@@ -35,7 +36,8 @@ struct endpoint {
 	char url[ASIDE_ADDRESS_MAX];
 	bool listed; /* among the channel's addresses: others only end their calls */
 	struct link *link;
-	bool ending; /* the link closes: nothing is sent any more */
+	int64_t part_by_us; /* of one that parts: when its link closes, whatever the server says; 0: it does not */
+	bool ending;        /* the link closes: nothing is sent any more */
 	enum endpoint_state state;
 	int64_t old_us; /* when the connection has its maximum age; INT64_MAX: never */
 	uint64_t session;            /* its number: a new one for each connection */
@@ -60,7 +62,11 @@ enum aside_code endpoint_new(struct aside_channel *channel, const char *url, str
 /* Its address is no longer the channel's: freed when its calls have ended. */
 void endpoint_unlist(struct endpoint *endpoint);
 
-/* Waits for its link's events.  Without the mutex; no attempt may be there. */
+/* Tells the server GOAWAY, which then gives back all requests: nng 1.5.2 may never finish closing a connection on which
+ * a message is just coming in (wire/socket.h).  No attempt may be there.  endpoint_free() waits for it, PART_US at most. */
+void endpoint_part(struct endpoint *endpoint);
+
+/* Parts, and waits for its link's events.  Without the mutex. */
 void endpoint_free(struct endpoint *endpoint);
 
 /* Puts an attempt in the queue, with a call id.  endpoint_flush() sends it. */

@@ -129,6 +129,10 @@ static void on_up(void *user)
 	int64_t age_us = channel->options.connection_age_ms * 1000ll;
 
 	pthread_mutex_lock(&channel->mutex);
+	if (endpoint->part_by_us != 0) {
+		pthread_mutex_unlock(&channel->mutex);
+		return;
+	}
 	endpoint_begin(endpoint);
 	if (age_us > 0) /* not all at once */
 		endpoint->old_us = channel_now_us() + age_us * 3 / 4 + (int64_t)(channel_random(channel) % (uint64_t)age_us) / 2;
@@ -149,6 +153,10 @@ static void on_down(void *user)
 /* A message of the session, in its turn. */
 static void take(struct aside_channel *channel, struct endpoint *endpoint, uint64_t sequence, struct received *received)
 {
+	if (sequence == 0 && endpoint->part_by_us != 0) { /* GOAWAY, for each request: the answer to ours */
+		received_release(received);
+		return;
+	}
 	if (sequence == 0) { /* GOAWAY: the server knows nothing of this session, or nothing any more */
 		handle_frames(channel, endpoint, received);
 		channel_lose(channel, endpoint);
@@ -174,7 +182,7 @@ static void on_replied(void *user, uint64_t session, void *handle, struct bytes 
 	if (received == NULL && handle != NULL) {
 		link_release(handle);
 		channel_lose(channel, endpoint); /* without memory: the sequence has a hole */
-	} else if (channel->closing || session != endpoint->session) {
+	} else if (session != endpoint->session) {
 		received_release(received); /* of an earlier connection */
 	} else if (received == NULL) {
 		channel_lose(channel, endpoint);
@@ -186,6 +194,8 @@ static void on_replied(void *user, uint64_t session, void *handle, struct bytes 
 		channel_lose(channel, endpoint);
 	}
 	endpoint_flush(endpoint, now);
+	if (endpoint->part_by_us != 0 && endpoint->outstanding == 0)
+		pthread_cond_broadcast(&channel->changed);
 	pthread_mutex_unlock(&channel->mutex);
 }
 

@@ -18,6 +18,10 @@ static void handle_frame(struct session *session, const struct frame *frame)
 		task_start(session, frame);
 		return;
 	}
+	if (frame->kind == FRAME_GOAWAY && session->state == SESSION_OPEN) {
+		session_break(session, "the client has left");
+		return;
+	}
 	if (frame->kind == FRAME_HELLO) {
 		if (session->state == SESSION_OPEN)
 			hello_answer(session, frame);

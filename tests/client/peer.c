@@ -254,6 +254,18 @@ struct frame peer_drain(uint64_t call_id)
 
 /* ── hearing ─────────────────────────────────────────────────────────────────────────────────────── */
 
+/* Does what every server does with HELLO and GOAWAY, and tells whether it was one. */
+static bool manners(struct peer *peer)
+{
+	size_t most = peer->frame.kind == FRAME_GOAWAY ? peer->n_taken : peer->n_answered + 1;
+
+	if (peer->frame.kind != FRAME_HELLO && peer->frame.kind != FRAME_GOAWAY)
+		return false;
+	while (peer->n_answered < most)
+		peer_say(peer, NULL, 0);
+	return true;
+}
+
 /* Goes on to the next frame, as far as messages have come; false: there is none yet. */
 static bool advance(struct peer *peer)
 {
@@ -261,9 +273,7 @@ static bool advance(struct peer *peer)
 
 	while (!peer->waits) {
 		assert_int_equal(envelope_next(&peer->reader, &peer->frame, &more, NULL), ASIDE_OK);
-		peer->waits = more && peer->frame.kind != FRAME_HELLO;
-		if (more && peer->frame.kind == FRAME_HELLO)
-			peer_say(peer, NULL, 0);
+		peer->waits = more && !manners(peer);
 		if (more)
 			continue;
 		if (peer->n_taken > peer->n_answered + KEPT)

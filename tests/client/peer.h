@@ -41,7 +41,7 @@ void peer_close(struct peer *peer);
 /* Before them. */
 void peer_vanish(struct peer *peer);
 
-/* The client's next frame; waits for it.  HELLO is answered, and not told.  Borrowed until the next. */
+/* The client's next frame; waits for it.  HELLO and GOAWAY are answered, and not told.  Borrowed until the next. */
 const struct frame *peer_hear(struct peer *peer, enum frame_kind kind);
 
 /* Waits until one of `peers` has something to hear: which. */

@@ -225,6 +225,24 @@ static void replies_that_are_not_fetched_end_the_session(void **state)
 	expect_goaway("replies that are not fetched");
 }
 
+/* So that nothing is on its way when it closes the connection. */
+static void a_client_that_leaves_gets_back_all_its_requests(void **state)
+{
+	(void)state;
+
+	greet();
+	asking_put(&peer, 1, "abc"); /* which the store is asked */
+	peer_send(&peer);
+	peer_send(&peer);
+	peer_put_kind(&peer, 0, FRAME_GOAWAY);
+	peer_send(&peer);
+	for (unsigned i = 0; i < 3; i++)
+		expect_goaway("the client has left");
+	assert_int_equal(peer_parked(&peer), 0);
+	asking_answer();
+	peer_expect_nothing(&peer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +258,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(operations_inherit_the_deadline, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_frame_that_cannot_be_read_ends_the_session, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(replies_that_are_not_fetched_end_the_session, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_client_that_leaves_gets_back_all_its_requests, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
