@@ -6,7 +6,9 @@
 CREATE TABLE page (
 	page_id bigint PRIMARY KEY CHECK (page_id > 0),
 	last_event bigint NOT NULL DEFAULT 0,  -- events are numbered 1, 2, 3…
-	first_event bigint NOT NULL DEFAULT 1, -- the oldest that is still kept
+	-- Retention: the oldest event that is kept, and the oldest whose message is.  first_message <= first_event.
+	first_event bigint NOT NULL DEFAULT 1,
+	first_message bigint NOT NULL DEFAULT 1,
 	created_at timestamptz NOT NULL,
 	admin_user_id bigint NOT NULL,         -- as created: makes CreatePage repeatable
 	-- The settings in force: a copy of the newest page_settings row (P4).
@@ -74,7 +76,7 @@ CREATE TABLE thread (
 	last_sent_at timestamptz NOT NULL,
 	last_person_at timestamptz,               -- opens the reply window (P7)
 	last_seq int NOT NULL DEFAULT 0,
-	first_seq int NOT NULL DEFAULT 1,         -- the oldest message that is still kept
+	first_seq int NOT NULL DEFAULT 1,         -- the oldest message that is kept
 	person_count int NOT NULL DEFAULT 0,      -- messages per side
 	page_count int NOT NULL DEFAULT 0,
 	page_run int NOT NULL DEFAULT 0,          -- page messages since the person's last one (P7)
@@ -98,7 +100,8 @@ CREATE TABLE person_thread (
 	PRIMARY KEY (user_id, page_id)
 );
 
--- A message is its own event (P17) and its own record of the key it was sent with (P10).
+-- A message is its own event (P17) and its own record of the key it was sent with (P10).  That record outlives retention,
+-- which empties a message of all that could be read and leaves its row below thread.first_seq.
 CREATE TABLE message (
 	page_id bigint NOT NULL,
 	user_id bigint NOT NULL,

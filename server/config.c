@@ -48,6 +48,12 @@ static const struct setting {
 	{ "no-hints", NULL, "ASIDE_NO_HINTS", NULL, SWITCH, AT(no_hints), 0,
 			"neither tell other servers what happens nor listen: where LISTEN does not work;\n"
 			"their watchers wait for a look at the tables, every 3 seconds" },
+	{ "keep-messages", "DAYS", "ASIDE_KEEP_MESSAGES", "0", NUMBER, AT(keep_messages), 36500,
+			"empty messages so many days after they were sent, and remove their photos and\n"
+			"videos; 0: never" },
+	{ "keep-events", "DAYS", "ASIDE_KEEP_EVENTS", "0", NUMBER, AT(keep_events), 36500,
+			"how long a watch may have been away and miss nothing; 0: as long as messages are\n"
+			"kept" },
 	{ "drain-timeout", "SECONDS", "ASIDE_DRAIN_TIMEOUT", "20", NUMBER, AT(drain_timeout), 3600,
 			"how long to finish calls after SIGTERM" },
 	{ "log-level", "LEVEL", "ASIDE_LOG_LEVEL", "info", TEXT, AT(log_level), 0, "debug, info, warning or error" },

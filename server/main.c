@@ -11,6 +11,7 @@
 #include "rpc/builtin.h"
 #include "rpc/server.h"
 #include "service/attachments.h"
+#include "service/retention.h"
 #include "service/service.h"
 #include "service/watch.h"
 #include "store/cluster.h"
@@ -21,7 +22,7 @@
 #define SERVICES_MAX 16
 #define URL_BYTES 256
 #define SWEEP_SECONDS 3600
-#define SWEEP_MAX_US 60000000ll
+#define SWEEP_SLICE_US 1000000ll /* of one kind; a signal waits no longer */
 
 struct program {
 	struct config config;
@@ -32,6 +33,7 @@ struct program {
 	struct auth *auth;
 	struct server *server;
 	struct http *http; /* NULL without --http */
+	struct retention retention;
 	const struct handlers *handlers[SERVICES_MAX + 1];
 	char urls[CONFIG_LIST_MAX][URL_BYTES];
 	size_t n_urls;
@@ -123,6 +125,8 @@ static enum aside_code start(struct program *program, struct aside_status *err)
 		code = listen_all(program, err);
 	if (code != ASIDE_OK)
 		return code;
+	program->retention = (struct retention){ .message_days = config_number(config->keep_messages),
+		.event_days = config_number(config->keep_events) };
 	watch_init(program->hub);
 	builtin_init(program->server, program->handlers);
 	code = server_start(program->server, err);
@@ -143,28 +147,37 @@ static void announce(const struct program *program)
 	fflush(stdout);
 }
 
-/* Removes the uploads that no message has used (P13). */
-static void sweep(struct program *program)
+/* Removes what is not kept any longer, and the uploads that no message has used (P13).  True: there is more to do. */
+static bool sweep(struct program *program)
 {
 	struct aside_status err;
-	unsigned removed = 0;
+	uint64_t removed = 0;
+	unsigned uploads = 0;
+	bool more = false;
+	enum aside_code code = retention_sweep(&program->retention, program->store, clock_realtime_us(),
+			clock_monotonic_us() + SWEEP_SLICE_US, &more, &removed, &err);
+	int64_t until_us = clock_monotonic_us() + SWEEP_SLICE_US;
 
-	if (attachments_sweep(program->store, clock_realtime_us(), clock_monotonic_us() + SWEEP_MAX_US, &removed, &err) != ASIDE_OK)
+	if (code == ASIDE_OK)
+		code = attachments_sweep(program->store, clock_realtime_us(), until_us, &uploads, &err);
+	if (code != ASIDE_OK)
 		log_warning("event=sweep_failed message=\"%s\"", err.message);
-	else if (removed > 0)
-		log_info("event=sweep removed=%u", removed);
+	if (removed > 0 || uploads > 0)
+		log_info("event=sweep removed=%llu uploads=%u", (unsigned long long)removed, uploads);
+	return code == ASIDE_OK && (more || clock_monotonic_us() >= until_us);
 }
 
-/* Until TERM or INT. */
+/* Until TERM or INT; sweeps at once, and then every hour. */
 static void wait_for_end(struct program *program, const sigset_t *signals)
 {
 	struct aside_status err;
 	int signal = 0;
+	bool more = true;
 
 	while (signal != SIGTERM && signal != SIGINT) {
-		signal = sigtimedwait(signals, NULL, &(struct timespec){ SWEEP_SECONDS, 0 });
+		signal = sigtimedwait(signals, NULL, &(struct timespec){ more ? 0 : SWEEP_SECONDS, 0 });
 		if (signal < 0)
-			sweep(program);
+			more = sweep(program);
 		if (signal != SIGHUP)
 			continue;
 		if (auth_reload(program->auth, &err) == ASIDE_OK)

@@ -6,8 +6,8 @@
 #define ATTACHMENT_UNUSED_SECONDS (24 * 60 * 60)
 
 /* Remove uploads that no message has used within 24 hours of `now_us` (microseconds since 1970), a small
- * batch at a time, until none is left or `deadline_us` (monotonic) has passed.  *ret_removed counts them,
+ * batch at a time, until none is left or `until_us` (monotonic) has passed.  *ret_removed counts them,
  * also on failure; what was removed stays removed, the next sweep goes on.  Blocks: for a housekeeping
  * thread, about once an hour; several servers may sweep at once.  See P13. */
-enum aside_code attachments_sweep(struct store *store, int64_t now_us, int64_t deadline_us,
+enum aside_code attachments_sweep(struct store *store, int64_t now_us, int64_t until_us,
 		unsigned *ret_removed, struct aside_status *err) MUST_CHECK;

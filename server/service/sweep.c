@@ -1,10 +1,11 @@
-/* The sweep of unused uploads (P13): finds some, removes each under its page's lock.  Waits for the store,
- * so it is the one part of the service that runs on a housekeeping thread and not on a worker. */
+/* See sweep.h; and the sweep of unused uploads (P13): finds some, removes each under its page's lock. */
+#include "sweep.h"
+
 #include <pthread.h>
-#include <time.h>
 
 #include "attachments.h"
-#include "store/sql.h"
+#include "rpc/clock.h"
+#include "sql.h"
 
 #define SWEEP_BATCH 64  /* uploads looked for at a time */
 #define SWEEP_CHUNKS 32 /* chunks removed in one transaction: 8 MiB */
@@ -27,15 +28,13 @@ static void wake(struct op *op)
 	pthread_mutex_unlock(&wait->mutex);
 }
 
-/* Submit and wait.  The caller releases a done operation. */
-static enum aside_code execute(
-		struct store *store, struct op *op, int64_t deadline_us, struct aside_status *err)
+enum aside_code sweep_execute(struct store *store, struct op *op, struct aside_status *err)
 {
 	struct wait wait = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
 
 	op->done = wake;
 	op->user = &wait;
-	op->deadline_us = deadline_us;
+	op->deadline_us = clock_monotonic_us() + SWEEP_TIMEOUT_US;
 	enum aside_code code = store_submit(store, op, err);
 	if (code != ASIDE_OK)
 		return code;
@@ -56,8 +55,7 @@ static enum aside_code execute(
 
 /* One transaction's worth of one upload. */
 static enum aside_code remove_some(struct store *store, int64_t page_id, struct bytes id,
-		int64_t before_us, int64_t deadline_us, bool *ret_more, bool *ret_removed,
-		struct aside_status *err)
+		int64_t before_us, bool *ret_more, bool *ret_removed, struct aside_status *err)
 {
 	struct arena arena;
 	arena_init(&arena, SWEEP_ARENA_BYTES);
@@ -72,7 +70,7 @@ static enum aside_code remove_some(struct store *store, int64_t page_id, struct 
 	op_bytes(op, id);
 	op_int(op, before_us);
 	op_int(op, SWEEP_CHUNKS);
-	code = execute(store, op, deadline_us, err);
+	code = sweep_execute(store, op, err);
 	if (code == ASIDE_OK) {
 		*ret_more = op->n_rows > 0 && op_row_bool(op, 0, 1);
 		*ret_removed = op->n_rows > 0 && !*ret_more;
@@ -82,17 +80,16 @@ static enum aside_code remove_some(struct store *store, int64_t page_id, struct 
 	return code;
 }
 
-/* All of those found. */
+/* All of those found, as far as the time goes. */
 static enum aside_code remove_found(struct store *store, const struct op *found, int64_t before_us,
-		int64_t deadline_us, unsigned *removed, struct aside_status *err)
+		int64_t until_us, unsigned *removed, struct aside_status *err)
 {
 	for (unsigned row = 0; row < found->n_rows; row++) {
 		bool more = true;
-		while (more) {
+		while (more && clock_monotonic_us() < until_us) {
 			bool gone = false;
 			enum aside_code code = remove_some(store, op_row_int(found, row, 1),
-					op_row_bytes(found, row, 2), before_us, deadline_us, &more,
-					&gone, err);
+					op_row_bytes(found, row, 2), before_us, &more, &gone, err);
 			if (code != ASIDE_OK)
 				return code;
 			*removed += gone;
@@ -101,15 +98,7 @@ static enum aside_code remove_found(struct store *store, const struct op *found,
 	return ASIDE_OK;
 }
 
-static int64_t monotonic_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-enum aside_code attachments_sweep(struct store *store, int64_t now_us, int64_t deadline_us,
+enum aside_code attachments_sweep(struct store *store, int64_t now_us, int64_t until_us,
 		unsigned *ret_removed, struct aside_status *err)
 {
 	int64_t before_us = now_us - (int64_t)ATTACHMENT_UNUSED_SECONDS * 1000000;
@@ -117,7 +106,7 @@ enum aside_code attachments_sweep(struct store *store, int64_t now_us, int64_t d
 	bool again = true;
 
 	*ret_removed = 0;
-	while (code == ASIDE_OK && again && monotonic_us() < deadline_us) {
+	while (code == ASIDE_OK && again && clock_monotonic_us() < until_us) {
 		struct arena arena;
 		arena_init(&arena, SWEEP_ARENA_BYTES);
 		struct op *found = op_new(&arena, &sql_find_unused_attachments, 0);
@@ -127,10 +116,10 @@ enum aside_code attachments_sweep(struct store *store, int64_t now_us, int64_t d
 		}
 		op_int(found, before_us);
 		op_int(found, SWEEP_BATCH);
-		code = execute(store, found, deadline_us, err);
+		code = sweep_execute(store, found, err);
 		if (code == ASIDE_OK) {
 			again = found->n_rows == SWEEP_BATCH;
-			code = remove_found(store, found, before_us, deadline_us, ret_removed, err);
+			code = remove_found(store, found, before_us, until_us, ret_removed, err);
 			op_release(found);
 		}
 		arena_fini(&arena);

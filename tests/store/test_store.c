@@ -188,11 +188,11 @@ static void what_is_late_is_not_sent(void **state)
 static void the_servers_role_can_do_nothing_else(void **state)
 {
 	static const char *const beyond[] = {
-		"DELETE FROM message", "UPDATE message SET body = ''", "UPDATE message SET seq = 1", "TRUNCATE message",
-		"DELETE FROM page_event", "UPDATE page_event SET kind = 1", "DELETE FROM thread", "UPDATE thread SET user_id = 1",
+		"DELETE FROM message", "UPDATE message SET client_key = NULL", "UPDATE message SET seq = 1", "TRUNCATE message",
+		"UPDATE page_event SET kind = 1", "DELETE FROM thread", "UPDATE thread SET user_id = 1",
 		"DELETE FROM page", "UPDATE page SET name = ''", "UPDATE page_settings SET changed_by = 1",
 		"DELETE FROM page_settings", "UPDATE wall_entry SET author_user_id = 1", "UPDATE attachment SET sha256 = ''",
-		"UPDATE attachment_chunk SET data = ''", "DELETE FROM message_attachment", "DELETE FROM person_thread",
+		"UPDATE attachment_chunk SET data = ''", "UPDATE message_attachment SET link_url = ''", "DELETE FROM person_thread",
 		"INSERT INTO aside_migration VALUES (9, '', '')", "UPDATE aside_migration SET sha256 = ''",
 		"CREATE TABLE public.mine (a int)", "CREATE SCHEMA mine", "ALTER TABLE message ADD mine int", "DROP TABLE message",
 		"CREATE INDEX ON message (sent_at)", "DROP FUNCTION inbox_lag",

@@ -1,4 +1,5 @@
--- A page's events in the order of their commit, each as it stands now; a row without an event where there are none.
+-- A page's events in the order of their commit, each as it stands now; a row without an event where there are none.  What
+-- is no longer kept is passed over.
 -- What stands beside a message's number is in its columns; other kinds use seq, side, sent_at and event_number of them,
 -- sender_id for page_event.subject_id, and items: JSON of the settings' version, or of the wall entry, NULL once it is
 -- gone.  P9, P15, P17.
@@ -18,7 +19,7 @@ LEFT JOIN LATERAL (
 		m.event_number, m.wall_entry_id, m.wall_kind, m.wall_body, m.wall_posted_at,
 		CASE WHEN m.n_attachments > 0 AND NOT m.unsent THEN message_items(m.page_id, m.user_id, m.seq) END AS items
 	FROM message m
-	WHERE m.page_id = i.page_id AND m.event_number > i.after_event AND m.event_number <= i.up_to_event
+	WHERE m.page_id = i.page_id AND m.event_number > greatest(i.after_event, p.first_event - 1) AND m.event_number <= i.up_to_event
 	ORDER BY m.event_number LIMIT i.n)
 	UNION ALL
 	(SELECT v.kind, v.user_id, v.delivered_seq, v.unread, v.state, v.seq, v.side, v.subject_id, NULL, v.at, NULL, NULL,
@@ -33,7 +34,7 @@ LEFT JOIN LATERAL (
 				FROM wall_entry w WHERE w.page_id = v.page_id AND w.entry_id = v.subject_id AND w.removed_at IS NULL)
 			END
 	FROM page_event v
-	WHERE v.page_id = i.page_id AND v.event_number > i.after_event AND v.event_number <= i.up_to_event
+	WHERE v.page_id = i.page_id AND v.event_number > greatest(i.after_event, p.first_event - 1) AND v.event_number <= i.up_to_event
 	ORDER BY v.event_number LIMIT i.n)
 	ORDER BY event_number LIMIT i.n
 ) e ON true

@@ -24,10 +24,10 @@ WITH access AS MATERIALIZED (
 		('page_read_count', c.page_read_count::bigint, c.page_read_n)) AS d(counter, stored, counted)
 	WHERE d.stored <> d.counted
 	UNION ALL
-	SELECT 0, 'last_event', k.last_event, e.n FROM access a JOIN page k ON a.reason IS NULL AND k.page_id = $1
-	CROSS JOIN LATERAL (SELECT (SELECT count(*) FROM message WHERE page_id = $1)
+	SELECT 0, 'last_event', k.last_event, k.first_event - 1 + e.n FROM access a JOIN page k ON a.reason IS NULL AND k.page_id = $1
+	CROSS JOIN LATERAL (SELECT (SELECT count(*) FROM message WHERE page_id = $1 AND event_number >= k.first_event)
 		+ (SELECT count(*) FROM page_event WHERE page_id = $1) AS n) e
-	WHERE k.last_event <> e.n
+	WHERE k.last_event <> k.first_event - 1 + e.n
 	LIMIT 100
 )
 SELECT a.reason, (SELECT count(*) FROM counted) AS threads, d.user_id, d.counter, d.stored, d.counted
