@@ -54,6 +54,9 @@ static const struct setting {
 	{ "keep-events", "DAYS", "ASIDE_KEEP_EVENTS", "0", NUMBER, AT(keep_events), 36500,
 			"how long a watch may have been away and miss nothing; 0: as long as messages are\n"
 			"kept" },
+	{ "peer-memory", "MIB", "ASIDE_PEER_MEMORY", "1024", NUMBER, AT(peer_memory), 1048576,
+			"what all peers together may have the server keep: replies not fetched, calls,\n"
+			"sessions; beyond it the connection with most of it is cut off" },
 	{ "drain-timeout", "SECONDS", "ASIDE_DRAIN_TIMEOUT", "20", NUMBER, AT(drain_timeout), 3600,
 			"how long to finish calls after SIGTERM" },
 	{ "log-level", "LEVEL", "ASIDE_LOG_LEVEL", "info", TEXT, AT(log_level), 0, "debug, info, warning or error" },

@@ -5,8 +5,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "../log.h"
 #include "builtin.h"
 #include "dispatch.h"
+#include "ledger.h"
 #include "metrics.h"
 #include "session.h"
 #include "visit.h"
@@ -16,6 +18,7 @@
 #define TICK_SECONDS 1
 #define LINGER_NS 500000000
 #define LINGERS_MAX 4
+#define KEPT_BYTES_MAX_DEFAULT (1ull << 30)
 /* Larger messages, and what they take, are not for nng's threads. */
 #define VISIT_BYTES_MAX 65536
 
@@ -25,6 +28,7 @@ struct server {
 	struct dispatcher *dispatcher;
 	struct workers *workers;
 	struct admission *admission;
+	struct ledger *ledger;
 	struct metrics *metrics;
 	int64_t started_at_us;
 	pthread_mutex_t mutex; /* of the table */
@@ -80,6 +84,7 @@ static bool begins_session(struct bytes body)
 static struct session *find_session(struct server *server, uint64_t number, const struct message *message)
 {
 	struct session **chain = chain_of(server, number, message->connection), *found;
+	bool begun = false;
 
 	pthread_mutex_lock(&server->mutex);
 	for (found = *chain; found != NULL; found = found->next)
@@ -87,7 +92,9 @@ static struct session *find_session(struct server *server, uint64_t number, cons
 			break;
 	if (found == NULL && begins_session(message->body)) {
 		found = session_new(server, SESSION_OPEN, number, message->connection, clock_monotonic_us());
-		if (found != NULL) { /* the table's reference */
+		begun = found != NULL;
+		if (begun) { /* the table's reference */
+			found->counted_bytes = SESSION_BYTES;
 			auth_peer(server->options.auth, message_peer_uid(message), &found->principal);
 			found->signals = server->draining ? SIGNAL_DRAIN : 0;
 			found->next = *chain;
@@ -98,6 +105,8 @@ static struct session *find_session(struct server *server, uint64_t number, cons
 	if (found != NULL)
 		session_retain(found);
 	pthread_mutex_unlock(&server->mutex);
+	if (begun)
+		server_keep(server, message->connection, SESSION_BYTES);
 	return found;
 }
 
@@ -199,6 +208,23 @@ static void on_left(void *user, uint32_t connection)
 	signal_sessions(user, &(struct addressees){ connection, INT64_MAX }, SIGNAL_GONE);
 }
 
+/* ── what peers keep here ────────────────────────────────────────────────────────────────────────── */
+
+void server_keep(struct server *server, uint32_t connection, int64_t bytes)
+{
+	uint32_t greediest = ledger_count(server->ledger, connection, bytes);
+
+	if (greediest == 0)
+		return;
+	log_warning("event=connection_cut message=\"it had the server keep more than any other, beyond what fits\"");
+	transport_cut(server->transport, greediest);
+}
+
+static void on_kept(void *user, uint32_t connection, int64_t bytes)
+{
+	server_keep(user, connection, bytes);
+}
+
 /* ── life ────────────────────────────────────────────────────────────────────────────────────────── */
 
 void server_tick(struct server *server)
@@ -240,14 +266,15 @@ enum aside_code server_open(const struct server_options *options, struct server 
 	pthread_mutex_init(&server->mutex, NULL);
 	pthread_cond_init(&server->stop, NULL);
 	server->admission = admission_new(&options->admission);
+	server->ledger = ledger_new(options->kept_bytes_max > 0 ? options->kept_bytes_max : KEPT_BYTES_MAX_DEFAULT);
 	server->metrics = metrics_new();
-	if (server->admission == NULL || server->metrics == NULL)
+	if (server->admission == NULL || server->ledger == NULL || server->metrics == NULL)
 		code = fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
 	if (code == ASIDE_OK)
 		code = dispatcher_open(options->handlers, &server->dispatcher, err);
 	if (code == ASIDE_OK)
 		code = workers_start(options->workers, visit, &server->workers, err);
-	struct transport_events events = { on_received, on_left, server };
+	struct transport_events events = { on_received, on_left, on_kept, server };
 	if (code == ASIDE_OK)
 		code = transport_open(&events, &server->transport, err);
 	if (code != ASIDE_OK)
@@ -315,6 +342,7 @@ void server_stats(struct server *server, struct server_stats *ret)
 {
 	ret->started_at_us = server->started_at_us;
 	ret->sessions = count_sessions(server);
+	ret->kept_bytes = ledger_bytes(server->ledger);
 	admission_stats(server->admission, &ret->admission);
 }
 
@@ -327,6 +355,8 @@ void server_write_metrics(struct server *server, FILE *out)
 	server_stats(server, &stats);
 	fprintf(out, "# HELP aside_sessions Clients that are connected.\n"
 		     "# TYPE aside_sessions gauge\naside_sessions %u\n"
+		     "# HELP aside_kept_bytes What peers have the server keep: replies not fetched, calls, sessions.\n"
+		     "# TYPE aside_kept_bytes gauge\naside_kept_bytes %llu\n"
 		     "# HELP aside_calls_under_way Calls that have begun and not ended.\n"
 		     "# TYPE aside_calls_under_way gauge\naside_calls_under_way %u\n"
 		     "# HELP aside_streams_open Streams that are open.\n"
@@ -335,7 +365,7 @@ void server_write_metrics(struct server *server, FILE *out)
 		     "# TYPE aside_calls_limit gauge\naside_calls_limit %u\n"
 		     "# HELP aside_calls_refused_total Calls refused before they began: the server was full.\n"
 		     "# TYPE aside_calls_refused_total counter\naside_calls_refused_total %llu\n",
-			stats.sessions, stats.admission.calls, stats.admission.streams, stats.admission.limit,
+			stats.sessions, (unsigned long long)stats.kept_bytes, stats.admission.calls, stats.admission.streams, stats.admission.limit,
 			(unsigned long long)stats.admission.refused);
 	metrics_write(server->metrics, routes, n, out);
 }
@@ -364,6 +394,7 @@ void server_close(struct server *server)
 	transport_close(server->transport);
 	dispatcher_close(server->dispatcher);
 	admission_free(server->admission);
+	ledger_free(server->ledger);
 	metrics_free(server->metrics);
 	free(server);
 }

@@ -33,6 +33,7 @@ struct server_options {
 	void *store;
 	unsigned workers; /* 0: one per processor, at least 2 */
 	struct admission_options admission;
+	uint64_t kept_bytes_max; /* what all peers together may have the server keep; 0: 1 GiB */
 };
 
 /* Checks that every method has a handler and every handler a method; starts the workers. */
@@ -57,6 +58,7 @@ bool server_draining(struct server *server);
 struct server_stats {
 	int64_t started_at_us; /* since 1970 */
 	unsigned sessions;
+	uint64_t kept_bytes;
 	struct admission_stats admission;
 };
 void server_stats(struct server *server, struct server_stats *ret);
@@ -82,6 +84,10 @@ void server_forget(struct session *session);
 /* Shows every session of the table to `look`, which holds its mutex: its calls and its principal stay as they are.
  * Any thread; `look` must be quick. */
 void server_each_session(struct server *server, void (*look)(const struct session *session, void *user), void *user);
+
+/* The peer of `connection` has the server keep so many bytes more, or fewer (ledger.h): may cut off whoever keeps
+ * most.  Any thread, with no mutex of the server or of a session held. */
+void server_keep(struct server *server, uint32_t connection, int64_t bytes);
 
 /* While draining: one session more that is to be told to go away, or (-1) that has been. */
 void server_count_untold(struct server *server, int n);

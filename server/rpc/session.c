@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "server.h"
 #include "task.h"
 
 #define CHAINS_MIN 16
@@ -39,6 +40,8 @@ void session_release(struct session *session)
 	if (atomic_fetch_sub(&session->references, 1) > 1)
 		return;
 	session_kill(session);
+	if (session->counted_bytes > 0)
+		server_keep(session->server, session->connection, -(int64_t)session->counted_bytes);
 	pthread_mutex_destroy(&session->mutex);
 	free(session->credentials);
 	free(session->outbox);
@@ -227,6 +230,7 @@ static bool reserve(struct session *session, size_t size)
 		return false;
 	session->outbox = grown;
 	session->outbox_room = room;
+	session_count(session);
 	return true;
 }
 
@@ -293,6 +297,17 @@ void session_flush_early(struct session *session)
 {
 	if (session->state == SESSION_OPEN && session->n_turns > 1 && session->outbox_size > 0)
 		speak(session);
+}
+
+void session_count(struct session *session)
+{
+	size_t base = session->number != 0 ? SESSION_BYTES : 0, more = session->task_bytes + session->outbox_room;
+	int64_t change = (int64_t)(base + more) - (int64_t)session->counted_bytes;
+
+	if (change > -COUNT_STEP_BYTES && change < COUNT_STEP_BYTES)
+		return;
+	session->counted_bytes += (size_t)change;
+	server_keep(session->server, session->connection, change);
 }
 
 bool session_tick(struct session *session, int64_t now_us)

@@ -32,6 +32,8 @@
 /* With more than this, replies alone, the peer only asks and never listens: it loses its session. */
 #define OUTBOX_MAX (64u << 20)
 #define OUTBOX_KEPT_MAX 16384 /* of its memory, while there is nothing to send */
+#define SESSION_BYTES 2048    /* what one costs, at least */
+#define COUNT_STEP_BYTES 16384 /* what it keeps beyond is counted in steps of about this */
 /* Credit with which the peer's streams begin; given back as items are handled. */
 #define STREAM_ITEMS 64
 #define STREAM_BYTES (256 * 1024)
@@ -89,6 +91,8 @@ struct session {
 	unsigned first_turn, n_turns;
 	uint8_t *outbox; /* serialized frames */
 	size_t outbox_size, outbox_room;
+	size_t task_bytes; /* of its calls and their items */
+	size_t counted_bytes; /* of all it keeps, in the ledger */
 	struct task *stalled, **stalled_tail; /* streams that wait for the outbox, first come, first served */
 	int64_t next_deadline_us; /* of its streams; INT64_MAX: none */
 	/* Written by the visitor, read by any thread. */
@@ -142,6 +146,9 @@ void session_flush_early(struct session *session);
 
 /* Answers turns that have waited for HEARTBEAT_US; false when the peer has been silent for SILENCE_US. */
 bool session_tick(struct session *session, int64_t now_us) MUST_CHECK;
+
+/* Tells the ledger what the session keeps by now, if that differs much from what it was told before. */
+void session_count(struct session *session);
 
 /* At the end of a visit: says when it wants to be ticked. */
 void session_set_due(struct session *session);

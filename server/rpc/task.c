@@ -53,12 +53,18 @@ static void answer(struct task *task, struct aside_status *status)
 	chain_after(task, status);
 }
 
+static void item_free(struct task *task, struct item *item)
+{
+	task->session->task_bytes -= sizeof *item + item->size;
+	free(item);
+}
+
 static void drop_items(struct task *task)
 {
 	while (task->items != NULL) {
 		struct item *item = task->items;
 		task->items = item->next;
-		free(item);
+		item_free(task, item);
 	}
 }
 
@@ -67,6 +73,7 @@ static void task_free(struct task *task)
 	struct session *session = task->session;
 
 	drop_items(task);
+	session->task_bytes -= task->kept_bytes;
 	arena_fini(&task->call.arena);
 	free(task);
 	session_release(session);
@@ -197,7 +204,7 @@ static bool next_step(struct task *task, enum aside_code *ret_code, struct aside
 		if (task->items == NULL)
 			task->items_tail = &task->items;
 		*ret_code = handle_item(task, (struct bytes){ item->data, item->size }, err);
-		free(item);
+		item_free(task, item);
 		return true;
 	}
 	if (task->half_closed && !task->told_half_closed) {
@@ -287,6 +294,7 @@ void task_item(struct task *task, const struct frame *frame)
 	}
 	item->next = NULL;
 	item->size = frame->payload.size;
+	task->session->task_bytes += sizeof *item + item->size;
 	if (item->size > 0)
 		memcpy(item->data, frame->payload.data, item->size);
 	*task->items_tail = item;
@@ -474,6 +482,8 @@ void task_start(struct session *session, const struct frame *frame)
 		set_last_moment(task);
 	if (code == ASIDE_OK && !route->method->client_streaming)
 		code = dispatch_unpack(&task->call, frame->payload, &task->call.request, &status);
+	task->kept_bytes = sizeof *task + task->call.arena.used_bytes;
+	session->task_bytes += task->kept_bytes;
 	if (code == ASIDE_OK)
 		code = route->handler->begin(&task->call, task->call.request, &status);
 	task->call.frame = NULL;

@@ -40,6 +40,7 @@ struct task {
 	enum task_state state;
 	bool answered;
 	struct ticket ticket;
+	size_t kept_bytes; /* in its session's task_bytes */
 	struct task *next_call; /* in its session's table */
 	struct task *next;      /* in the mail */
 	unsigned mail;          /* news under way, under the session's mutex */

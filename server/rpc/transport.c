@@ -3,6 +3,7 @@
 #include "transport.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/supplemental/tls/tls.h>
@@ -10,12 +11,15 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "wire/socket.h"
 #include "wire/status.h"
 
 #define RECEIVING_MIN 16 /* turns that wait for a request: fewer, and one more is made */
+#define FILES_MAX 1048576
 
 /* What a turn does.
  *
@@ -32,7 +36,9 @@ struct turn {
 	enum turn_state state; /* changes in the hands of whoever has the turn; nng orders the rest */
 	nng_ctx ctx;
 	nng_aio *aio;
-	struct turn *next; /* all there are */
+	uint32_t connection; /* of its request */
+	int64_t kept_bytes;  /* for its peer, while it is not RECEIVING */
+	struct turn *next;   /* all there are */
 };
 
 struct transport {
@@ -40,7 +46,7 @@ struct transport {
 	struct transport_events events;
 	pthread_mutex_t mutex;
 	struct turn *turns;
-	unsigned n_turns, n_receiving, n_sending;
+	unsigned n_receiving, n_sending;
 	bool stopping;
 	pthread_cond_t sent; /* while stopping */
 };
@@ -65,10 +71,24 @@ int64_t message_peer_uid(const struct message *message)
 
 static void on_turn(void *arg);
 
+static void keep(struct transport *transport, uint32_t connection, int64_t bytes)
+{
+	if (bytes != 0)
+		transport->events.kept(transport->events.user, connection, bytes);
+}
+
+/* Small ones are counted with their turn. */
+static int64_t count_bytes(size_t size)
+{
+	return size > TURN_BYTES ? (int64_t)size : 0;
+}
+
 static void turn_receive(struct turn *turn)
 {
 	struct transport *transport = turn->transport;
 
+	keep(transport, turn->connection, -turn->kept_bytes);
+	turn->kept_bytes = 0;
 	turn->state = TURN_RECEIVING;
 	pthread_mutex_lock(&transport->mutex);
 	transport->n_receiving++;
@@ -76,7 +96,7 @@ static void turn_receive(struct turn *turn)
 	nng_ctx_recv(turn->ctx, turn->aio);
 }
 
-/* One more; false at the limit, without memory, and while the transport stops. */
+/* One more; false without memory and while the transport stops.  How many there are is limited by what they keep. */
 static bool turn_add(struct transport *transport)
 {
 	struct turn *turn = calloc(1, sizeof *turn);
@@ -89,11 +109,10 @@ static bool turn_add(struct transport *transport)
 	turn->transport = transport;
 	if (nng_aio_alloc(&turn->aio, on_turn, turn) == 0) {
 		pthread_mutex_lock(&transport->mutex);
-		added = !transport->stopping && transport->n_turns < TURNS_TOTAL_MAX;
+		added = !transport->stopping;
 		if (added) {
 			turn->next = transport->turns;
 			transport->turns = turn;
-			transport->n_turns++;
 		}
 		pthread_mutex_unlock(&transport->mutex);
 	}
@@ -122,13 +141,17 @@ static void hand_over(struct turn *turn, nng_msg *msg)
 	struct message *message = calloc(1, sizeof *message);
 
 	turn->state = TURN_HELD;
+	turn->connection = (uint32_t)nng_pipe_id(nng_msg_get_pipe(msg));
+	turn->kept_bytes = TURN_BYTES;
+	keep(transport, turn->connection, TURN_BYTES + count_bytes(nng_msg_len(msg)));
 	if (message == NULL) {
+		keep(transport, turn->connection, -count_bytes(nng_msg_len(msg)));
 		nng_msg_free(msg);
 		turn_drop(turn);
 		return;
 	}
 	message->turn = turn;
-	message->connection = (uint32_t)nng_pipe_id(nng_msg_get_pipe(msg));
+	message->connection = turn->connection;
 	message->body = (struct bytes){ nng_msg_body(msg), nng_msg_len(msg) };
 	message->handle = msg;
 	transport->events.received(transport->events.user, message);
@@ -263,14 +286,66 @@ void transport_send(struct turn *turn, void *reply)
 	transport->n_sending++;
 	pthread_mutex_unlock(&transport->mutex);
 	turn->state = TURN_SENDING;
+	turn->kept_bytes += count_bytes(nng_msg_len(reply));
+	keep(transport, turn->connection, count_bytes(nng_msg_len(reply)));
 	nng_aio_set_msg(turn->aio, reply);
 	nng_ctx_send(turn->ctx, turn->aio);
 }
 
+bool message_has_peer(const struct message *message)
+{
+	return nng_listener_id(nng_pipe_listener(nng_msg_get_pipe(message->handle))) > 0;
+}
+
 void message_free(struct message *message)
 {
+	keep(message->turn->transport, message->connection, -count_bytes(message->body.size));
 	nng_msg_free(message->handle);
 	free(message);
+}
+
+/* ── the end of a connection ─────────────────────────────────────────────────────────────────────── */
+
+/* Whether `fd` is our end of a connection from `peer`; over ipc, of one from the process `pid`. */
+static bool is_end_of(int fd, const nng_sockaddr *peer, uint64_t pid)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} there = { .any.sa_family = AF_UNSPEC };
+	socklen_t size = sizeof there, who_size = sizeof(struct ucred);
+	struct ucred who;
+
+	if (getpeername(fd, &there.any, &size) != 0)
+		return false;
+	if (peer->s_family == NNG_AF_INET)
+		return there.any.sa_family == AF_INET && there.in.sin_port == peer->s_in.sa_port &&
+				there.in.sin_addr.s_addr == peer->s_in.sa_addr;
+	if (peer->s_family == NNG_AF_INET6)
+		return there.any.sa_family == AF_INET6 && there.in6.sin6_port == peer->s_in6.sa_port &&
+				memcmp(&there.in6.sin6_addr, peer->s_in6.sa_addr, sizeof there.in6.sin6_addr) == 0;
+	return there.any.sa_family == AF_UNIX && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &who_size) == 0 &&
+			(uint64_t)who.pid == pid;
+}
+
+/* nng_pipe_close() while a message is read would be the end of service (wire/sendmsg.c).  nng does not tell which
+ * file is a connection's: it is looked for. */
+void transport_cut(struct transport *transport, uint32_t connection)
+{
+	nng_pipe pipe = NNG_PIPE_INITIALIZER;
+	nng_sockaddr peer;
+	uint64_t pid = 0;
+
+	(void)transport;
+	pipe.id = connection;
+	if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &peer) != 0)
+		return; /* it has left */
+	if (peer.s_family == NNG_AF_IPC && nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_PID, &pid) != 0)
+		return;
+	for (int fd = 0, end = (int)sysconf(_SC_OPEN_MAX); fd < end && fd < FILES_MAX; fd++)
+		if (is_end_of(fd, &peer, pid))
+			(void)shutdown(fd, SHUT_RDWR);
 }
 
 /* Waits until what was sent has left, a second at most. */

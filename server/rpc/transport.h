@@ -12,7 +12,7 @@
 #include "wire/scope.h"
 
 #define MESSAGE_BYTES_MAX (4u << 20)
-#define TURNS_TOTAL_MAX 262144 /* requests that may wait for replies, over all connections */
+#define TURN_BYTES 4096 /* what a turn costs, at least */
 
 struct transport;
 struct turn;
@@ -33,6 +33,8 @@ struct transport_events {
 	void (*received)(void *user, struct message *message);
 	/* The connection is gone; its turns are void, but still to be dropped.  On nng's threads. */
 	void (*left)(void *user, uint32_t connection);
+	/* Its peer has the transport keep so many bytes more, or fewer: messages, turns, replies.  Any thread. */
+	void (*kept)(void *user, uint32_t connection, int64_t bytes);
 	void *user;
 };
 
@@ -64,8 +66,14 @@ void transport_send(struct turn *turn, void *reply);
 /* Gives a turn back unused: its request will never be answered. */
 void turn_drop(struct turn *turn);
 
+/* Whether whoever has sent it is still connected. */
+bool message_has_peer(const struct message *message);
+
 /* Frees `message` and what it borrows, not its turn. */
 void message_free(struct message *message);
+
+/* Ends a connection as if its peer had; left() follows.  Any thread. */
+void transport_cut(struct transport *transport, uint32_t connection);
 
 /* No message comes and no turn is used afterwards.  Not from an event. */
 void transport_stop(struct transport *transport);

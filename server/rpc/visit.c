@@ -81,7 +81,10 @@ static void handle_message(struct session *session, struct message *message)
 	bool in_order = session->state == SESSION_PLAIN || message->sequence == session->next_in;
 
 	session->next_in += session->number != 0;
-	if (in_order) {
+	if (session->state == SESSION_PLAIN && !message_has_peer(message)) {
+		session_kill(session); /* it has waited for a worker, its peer has not */
+		turn_drop(message->turn);
+	} else if (in_order) {
 		session->received_us = message->received_us;
 		session_park(session, message->turn, message->received_us);
 		handle_frames(session, message->body);
@@ -185,6 +188,7 @@ static void flush(struct session *session)
 		session_flush(session);
 	}
 	session_set_due(session);
+	session_count(session);
 	if (session->draining && !session->told && session->outbox_size == 0) {
 		session->told = true;
 		server_count_untold(session->server, -1);

@@ -2,6 +2,7 @@
 #include "world.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -230,6 +231,35 @@ static void those_who_go_while_they_send_leave_nothing_behind(void **state)
 	assert_files(before + 2);
 }
 
+/* ── greed ───────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Asks, and reads no reply: the server ends that, and nothing else. */
+static void assert_cut_off(int fd, size_t skipped)
+{
+	struct timeval patience = { 20, 0 };
+	uint8_t *message;
+	size_t size = much(&message);
+	unsigned n = 0;
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience), 0);
+	say(fd, greeting, sizeof greeting);
+	while (n < ATTACKS && send(fd, message + skipped, size - skipped, MSG_NOSIGNAL) == (ssize_t)(size - skipped))
+		n++;
+	assert_in_range(n, 1, ATTACKS - 1);
+	assert_true(send(fd, message, 1, MSG_NOSIGNAL) < 0 && (errno == EPIPE || errno == ECONNRESET));
+	close(fd);
+}
+
+static void who_reads_no_replies_is_cut_off(void **state)
+{
+	(void)state;
+
+	assert_cut_off(connect_tcp(TCP), 1); /* over tcp a message has no type */
+	assert_true(aside_harness_logged(harness, 0, "event=connection_cut"));
+	assert_served(aside_harness_address(harness, 0));
+	assert_served(aside_harness_listener(harness, 0, TCP));
+}
+
 /* ── patience ────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Peers that begin and never go on: half a greeting, half a request. */
@@ -260,11 +290,12 @@ int main(void)
 		cmocka_unit_test(garbage_at_the_websocket_does_no_harm),
 		cmocka_unit_test(replies_cut_short_leave_nothing_behind),
 		cmocka_unit_test(those_who_go_while_they_send_leave_nothing_behind),
+		cmocka_unit_test(who_reads_no_replies_is_cut_off),
 		cmocka_unit_test(those_who_dawdle_delay_nobody),
 	};
 	const struct aside_harness_options options = { .prepare = prepare,
 		.flags = (const char *[]){ "--listen", "tcp://127.0.0.1:0", "--listen",
-				"ws://127.0.0.1:0/aside", "--keys", "keys", NULL } };
+				"ws://127.0.0.1:0/aside", "--keys", "keys", "--peer-memory", "128", NULL } };
 
 	return WORLD_RUN("attacks", tests, &options);
 }

@@ -31,6 +31,7 @@ static struct transport {
 	pthread_cond_t answered;
 	struct answer *answers;
 	unsigned parked[256]; /* by connection, in turn */
+	uint32_t last_cut;    /* a connection */
 } transport = { .mutex = PTHREAD_MUTEX_INITIALIZER, .answered = PTHREAD_COND_INITIALIZER };
 
 static uint32_t last_connection;
@@ -188,6 +189,20 @@ void turn_drop(struct turn *turn)
 	pthread_mutex_unlock(&transport.mutex);
 }
 
+bool message_has_peer(const struct message *message)
+{
+	(void)message;
+	return true;
+}
+
+void transport_cut(struct transport *self, uint32_t connection)
+{
+	pthread_mutex_lock(&self->mutex);
+	self->last_cut = connection;
+	pthread_mutex_unlock(&self->mutex);
+	self->events.left(self->events.user, connection);
+}
+
 void message_free(struct message *message)
 {
 	free(message->handle);
@@ -219,7 +234,8 @@ static enum aside_code no_store(void *store, struct op *op, struct aside_status 
 
 struct server *peer_server(const struct handlers *const *handlers, server_submit *submit)
 {
-	struct server_options options = { .handlers = handlers, .submit = submit != NULL ? submit : no_store };
+	struct server_options options = { .handlers = handlers, .submit = submit != NULL ? submit : no_store,
+		.kept_bytes_max = PEER_KEPT_BYTES_MAX };
 	struct auth_options nobody = { 0 };
 	struct server *server = NULL;
 	struct aside_status err;
@@ -475,6 +491,14 @@ void peer_expect_nothing(struct peer *peer)
 	if (peer_next(peer, &frame))
 		fail_msg("a frame %d (code %u) of call %llu came where none should have: %.*s", (int)frame.kind, frame.code,
 				(unsigned long long)frame.call_id, (int)frame.reason.size, (const char *)frame.reason.data);
+}
+
+bool peer_was_cut(const struct peer *peer)
+{
+	pthread_mutex_lock(&transport.mutex);
+	bool was = transport.last_cut == peer->connection;
+	pthread_mutex_unlock(&transport.mutex);
+	return was;
 }
 
 unsigned peer_parked(const struct peer *peer)

@@ -20,6 +20,9 @@ struct peer {
 	struct envelope_reader reader;
 };
 
+/* What all peers together may have the server keep: little enough for a test to go beyond. */
+#define PEER_KEPT_BYTES_MAX (256u << 20)
+
 /* Starts a server with these handlers; `submit` (NULL: there is no store) takes its operations. */
 struct server *peer_server(const struct handlers *const *handlers, server_submit *submit);
 void peer_server_close(struct server *server);
@@ -69,6 +72,9 @@ void peer_expect_nothing(struct peer *peer);
 
 /* The same for a reply that may be on its way. */
 void peer_wait_failure(struct peer *peer, uint64_t call_id, enum aside_code code, const char *reason);
+
+/* Whether the server has cut its connection off. */
+bool peer_was_cut(const struct peer *peer);
 
 /* Requests of this peer that still wait; waits until there are so few. */
 unsigned peer_parked(const struct peer *peer);

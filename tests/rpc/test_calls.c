@@ -243,6 +243,36 @@ static void a_client_that_leaves_gets_back_all_its_requests(void **state)
 	peer_expect_nothing(&peer);
 }
 
+/* Each session keeps within its own limit; there are many of them, on one connection. */
+static void who_has_most_kept_is_cut_off_and_nobody_else(void **state)
+{
+	enum { SESSIONS = 128, CALLS = 40000 }; /* of which each is owed some 70 bytes */
+	struct peer modest;
+	struct frame frame;
+	(void)state;
+
+	peer_init(&modest, 1);
+	peer_put_hello(&modest, 1, 1);
+	peer_send(&modest);
+	peer_expect(&modest, 0, FRAME_HELLO, &frame);
+	asking_put(&modest, 1, "abc");
+	peer_send(&modest);
+	greet();
+	for (unsigned i = 0; i < SESSIONS && !peer_was_cut(&peer); i++) {
+		struct peer another = { .connection = peer.connection, .session = i + 2, .next_out = 1, .next_in = 1 };
+		peer_put_hello(&another, 1, 1);
+		for (uint64_t k = 1; k <= CALLS; k++)
+			peer_put_call(&another, k, "/x", NULL);
+		peer_send(&another);
+		peer_wait_parked(&another, 0); /* it has been handled */
+		peer_fini(&another);
+	}
+	assert_true(peer_was_cut(&peer));
+	asking_answer();
+	asking_expect(&modest, 1, "abc");
+	peer_fini(&modest);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -259,6 +289,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_frame_that_cannot_be_read_ends_the_session, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(replies_that_are_not_fetched_end_the_session, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_client_that_leaves_gets_back_all_its_requests, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(who_has_most_kept_is_cut_off_and_nobody_else, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

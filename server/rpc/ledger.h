@@ -1,0 +1,18 @@
+/* What peers have the server keep, in bytes, by connection: messages that are ahead of their turn, replies that are not
+ * fetched, calls under way, sessions.  All of it together has one limit; beyond it the connection that keeps most is
+ * to be cut off: whoever hoards pays for it, not whoever comes next.  Any thread. */
+#pragma once
+
+#include "wire/scope.h"
+
+struct ledger;
+
+struct ledger *ledger_new(uint64_t bytes_max) MUST_CHECK;
+void ledger_free(struct ledger *ledger);
+
+/* `connection` keeps so many bytes more, or fewer.  Returns the connection that is to be cut off now, once: what it
+ * keeps no longer counts; 0: none. */
+uint32_t ledger_count(struct ledger *ledger, uint32_t connection, int64_t bytes) MUST_CHECK;
+
+/* Of all connections. */
+uint64_t ledger_bytes(struct ledger *ledger);
