@@ -15,12 +15,15 @@
 /* Always taken: a server that has just started, or has idled, knows no rate. */
 #define CALLS_MIN 512
 #define RETRY_US 200000
+#define LEAVE_US 1000000 /* how long the last replies are waited for */
 #define PRINCIPALS 4096 /* counters; two principals may share one */
 
 struct admission {
 	struct admission_options options;
 	atomic_uint calls, streams, limit;
-	atomic_uint principals[PRINCIPALS], methods[METHODS_MAX];
+	atomic_uint unsent; /* answered, but their replies have not left */
+	atomic_uint principals[2][PRINCIPALS]; /* calls, streams */
+	atomic_uint methods[METHODS_MAX];
 	atomic_ullong ended, refused;
 	atomic_bool closed;
 	unsigned long long ended_before;
@@ -88,7 +91,8 @@ static unsigned limit_for(const struct admission *admission, const struct call *
 
 static void give_back(struct admission *admission, const struct ticket *ticket)
 {
-	atomic_fetch_sub(&admission->principals[ticket->principal], 1);
+	atomic_fetch_sub(ticket->stream ? &admission->streams : &admission->calls, 1);
+	atomic_fetch_sub(&admission->principals[ticket->stream][ticket->principal], 1);
 	atomic_fetch_sub(&admission->methods[ticket->method], 1);
 }
 
@@ -96,13 +100,13 @@ void admission_leave(struct admission *admission, const struct ticket *ticket)
 {
 	if (!ticket->stream)
 		atomic_fetch_add(&admission->ended, 1);
+	atomic_fetch_add(&admission->unsent, 1); /* before it is given back: none is overlooked */
 	give_back(admission, ticket);
 }
 
-void admission_over(struct admission *admission, unsigned calls, unsigned streams)
+void admission_over(struct admission *admission, unsigned n)
 {
-	atomic_fetch_sub(&admission->calls, calls);
-	atomic_fetch_sub(&admission->streams, streams);
+	atomic_fetch_sub(&admission->unsent, n);
 	if (!admission->closed)
 		return;
 	pthread_mutex_lock(&admission->mutex);
@@ -117,8 +121,9 @@ enum aside_code admission_enter(struct admission *admission, const struct call *
 	struct ticket ticket = { .held = true, .stream = aside_method_streams(method),
 		.principal = counter_of(&call->principal), .method = (uint16_t)index };
 	unsigned limit = ticket.stream ? admission->options.streams_max : limit_for(admission, call, now_us);
+	unsigned share = ticket.stream ? admission->options.streams_max / 4 * 3 + 1 : admission->options.principal_max;
 	bool fits = atomic_fetch_add(ticket.stream ? &admission->streams : &admission->calls, 1) < limit;
-	unsigned principal = atomic_fetch_add(&admission->principals[ticket.principal], 1);
+	unsigned principal = atomic_fetch_add(&admission->principals[ticket.stream][ticket.principal], 1);
 	unsigned of_method = atomic_fetch_add(&admission->methods[index], 1);
 	enum aside_code code = ASIDE_OK;
 
@@ -127,7 +132,7 @@ enum aside_code admission_enter(struct admission *admission, const struct call *
 		err->not_executed = true;
 	} else if (!fits) {
 		code = refuse(admission, "TOO_MANY_CALLS", "the server has too many calls under way", err);
-	} else if (!ticket.stream && principal >= admission->options.principal_max) {
+	} else if (principal >= share) {
 		code = refuse(admission, "TOO_MANY_CALLS_OF_PRINCIPAL", "the caller has too many calls under way", err);
 	} else if (method->concurrency > 0 && of_method >= method->concurrency) {
 		code = refuse(admission, "TOO_MANY_CALLS_OF_METHOD", "the method has too many calls under way", err);
@@ -137,7 +142,6 @@ enum aside_code admission_enter(struct admission *admission, const struct call *
 		return ASIDE_OK;
 	}
 	give_back(admission, &ticket);
-	admission_over(admission, !ticket.stream, ticket.stream);
 	return code;
 }
 
@@ -146,17 +150,31 @@ void admission_close(struct admission *admission)
 	admission->closed = true;
 }
 
+static unsigned count_unanswered(const struct admission *admission)
+{
+	return admission->calls + admission->streams;
+}
+
+/* With the mutex held: until something has ended, a second at most. */
+static void wait_a_while(struct admission *admission)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 1;
+	(void)pthread_cond_timedwait(&admission->idle, &admission->mutex, &until);
+}
+
 unsigned admission_wait(struct admission *admission, int64_t deadline_us)
 {
 	pthread_mutex_lock(&admission->mutex);
-	while (admission->calls + admission->streams > 0 && clock_monotonic_us() < deadline_us) {
-		struct timespec until;
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += 1;
-		(void)pthread_cond_timedwait(&admission->idle, &admission->mutex, &until);
-	}
+	while (count_unanswered(admission) > 0 && clock_monotonic_us() < deadline_us)
+		wait_a_while(admission);
+	int64_t leave_by_us = clock_monotonic_us() + LEAVE_US;
+	while (count_unanswered(admission) == 0 && admission->unsent > 0 && clock_monotonic_us() < leave_by_us)
+		wait_a_while(admission);
 	pthread_mutex_unlock(&admission->mutex);
-	return admission->calls + admission->streams;
+	return count_unanswered(admission);
 }
 
 void admission_tick(struct admission *admission, int64_t now_us)

@@ -3,7 +3,7 @@
  * Three limits on calls under way: of the server, of a method (Rule.concurrency), of a principal.  The server's
  * own limit moves: a call is taken only if, at the rate at which calls have lately ended, it will be answered
  * before its deadline and within QUEUE_US (Little's law: time = calls under way / calls ended a second).  Streams
- * are counted apart: they last.  Any thread. */
+ * are counted apart: they last.  So are replies that have not left: they are their peers' affair.  Any thread. */
 #pragma once
 
 #include "call.h"
@@ -13,7 +13,7 @@ struct admission;
 struct admission_options {
 	unsigned calls_max;     /* under way at once; 0: 20,000 */
 	unsigned streams_max;   /* open at once; 0: 100,000 */
-	unsigned principal_max; /* of one principal; 0: three quarters of them */
+	unsigned principal_max; /* calls of one principal; 0: three quarters.  Of streams: always three quarters */
 };
 
 /* What a call that was taken gives back at its end. */
@@ -32,12 +32,13 @@ enum aside_code admission_enter(struct admission *admission, const struct call *
 
 /* A call that was taken has been answered; it is over once its reply has left: admission_over(). */
 void admission_leave(struct admission *admission, const struct ticket *ticket);
-void admission_over(struct admission *admission, unsigned calls, unsigned streams);
+void admission_over(struct admission *admission, unsigned n);
 
 /* From now on calls are refused, but for those anyone may make: UNAVAILABLE, DRAINING. */
 void admission_close(struct admission *admission);
 
-/* Waits until every call is over, at most until `deadline_us`; returns how many are not. */
+/* Waits until every call is answered, at most until `deadline_us`, and then for the replies, a second at most: returns
+ * how many have not been answered. */
 unsigned admission_wait(struct admission *admission, int64_t deadline_us);
 
 /* Once a second: how fast calls end. */

@@ -53,8 +53,7 @@ static void leave(struct task *task, const struct aside_status *status)
 	if (!task->ticket.held)
 		return;
 	admission_leave(server_admission(session->server), &task->ticket);
-	session->answered_calls += !task->ticket.stream;
-	session->answered_streams += task->ticket.stream;
+	session->unsent++;
 }
 
 /* ── tracing: W3C trace context ──────────────────────────────────────────────────────────────────── */

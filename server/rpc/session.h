@@ -84,7 +84,7 @@ struct session {
 	uint32_t stream_items; /* credit with which streams to the peer begin */
 	uint64_t stream_bytes;
 	bool draining, told; /* to go away; that GOAWAY has left */
-	unsigned answered_calls, answered_streams; /* whose replies have not left yet */
+	unsigned unsent; /* replies to calls that admission has taken */
 	uint64_t last_call_id;
 	struct turn *turns[TURNS_MAX]; /* a ring */
 	int64_t parked_at_us[TURNS_MAX]; /* monotonic */

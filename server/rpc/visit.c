@@ -193,10 +193,10 @@ static void flush(struct session *session)
 		session->told = true;
 		server_count_untold(session->server, -1);
 	}
-	if (session->outbox_size > 0 || session->answered_calls + session->answered_streams == 0)
+	if (session->outbox_size > 0 || session->unsent == 0)
 		return;
-	admission_over(server_admission(session->server), session->answered_calls, session->answered_streams);
-	session->answered_calls = session->answered_streams = 0;
+	admission_over(server_admission(session->server), session->unsent);
+	session->unsent = 0;
 }
 
 void visit(struct session *session)

@@ -243,6 +243,28 @@ static void a_client_that_leaves_gets_back_all_its_requests(void **state)
 	peer_expect_nothing(&peer);
 }
 
+/* It was answered 20,000 calls, all there may be; that it does not fetch the replies is no concern of others. */
+static void replies_that_are_not_fetched_take_no_place(void **state)
+{
+	enum { OTHERS = 40000, CALLS = 20000 };
+	struct peer next;
+	(void)state;
+
+	greet();
+	asking_refuse();
+	for (uint64_t i = 1; i <= OTHERS; i++) /* these fill what one request may fetch */
+		peer_put_call(&peer, i, "/x", NULL);
+	for (uint64_t i = 1; i <= CALLS; i++)
+		asking_put(&peer, OTHERS + i, "abc");
+	peer_send(&peer);
+	peer_wait_parked(&peer, 0);
+	peer_init(&next, 0);
+	asking_put(&next, 1, "abc");
+	peer_send(&next);
+	peer_wait_failure(&next, 1, ASIDE_RESOURCE_EXHAUSTED, "QUEUE_FULL");
+	peer_fini(&next);
+}
+
 /* Each session keeps within its own limit; there are many of them, on one connection. */
 static void who_has_most_kept_is_cut_off_and_nobody_else(void **state)
 {
@@ -289,6 +311,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_frame_that_cannot_be_read_ends_the_session, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(replies_that_are_not_fetched_end_the_session, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_client_that_leaves_gets_back_all_its_requests, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(replies_that_are_not_fetched_take_no_place, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_has_most_kept_is_cut_off_and_nobody_else, set_up, tear_down),
 	};
 
