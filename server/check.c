@@ -13,6 +13,7 @@
 #include "http/http.h"
 #include "log.h"
 #include "rpc/auth.h"
+#include "store/cluster.h"
 #include "wire/status.h"
 
 #define PATH_BYTES 512
@@ -134,6 +135,9 @@ static enum aside_code check_private(const struct config *config, struct aside_s
 		return bad(err, "cluster-user", config->cluster_user, "there is no such user");
 	if (who != NULL && who->pw_uid == 0)
 		return bad(err, "cluster-user", config->cluster_user, "PostgreSQL does not run as root");
+	if (access(CLUSTER_POSTGRES, X_OK) != 0)
+		return fail(err, ASIDE_FAILED_PRECONDITION, "NO_POSTGRESQL",
+				"there is no " CLUSTER_POSTGRES ": install postgresql-15, or say --database DSN");
 	return check_data(config->data, err);
 }
 

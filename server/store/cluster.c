@@ -66,7 +66,7 @@ static void read_last_line(const struct cluster *cluster, char *ret, size_t size
 
 static enum aside_code make_cluster(const struct cluster *cluster, struct aside_status *err)
 {
-	char *argv[] = { (char *)CLUSTER_BINARIES "initdb", (char *)"-D", (char *)cluster->data, (char *)"-U", (char *)"aside",
+	char *argv[] = { (char *)CLUSTER_INITDB, (char *)"-D", (char *)cluster->data, (char *)"-U", (char *)"aside",
 		(char *)"--auth=trust", (char *)"--encoding=UTF8", (char *)"--locale=C", (char *)"--data-checksums", NULL };
 	pid_t pid = child_spawn(&cluster->child, argv);
 	char why[256];

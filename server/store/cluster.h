@@ -6,7 +6,9 @@
 
 struct cluster;
 
-#define CLUSTER_BINARIES "/usr/lib/postgresql/15/bin/"
+/* Its programs: meson's option `postgresql`. */
+#define CLUSTER_INITDB CLUSTER_BINARIES "/initdb"
+#define CLUSTER_POSTGRES CLUSTER_BINARIES "/postgres"
 
 /* Makes the cluster in data_dir/postgres if there is none, starts it, waits until it answers, and from then on starts
  * it again whenever it dies.  As root it runs as `user`. */

@@ -68,7 +68,7 @@ static long buffers_mb(void)
 static pid_t spawn_postgres(const struct postmaster *postmaster)
 {
 	char buffers[48];
-	char *argv[] = { (char *)CLUSTER_BINARIES "postgres", (char *)"-D", (char *)postmaster->data, (char *)"-k",
+	char *argv[] = { (char *)CLUSTER_POSTGRES, (char *)"-D", (char *)postmaster->data, (char *)"-k",
 		(char *)postmaster->socket, (char *)"-c", (char *)"listen_addresses=", (char *)"-c",
 		(char *)"unix_socket_permissions=0700", (char *)"-c", (char *)"max_wal_size=4GB", (char *)"-c",
 		(char *)"checkpoint_timeout=15min", (char *)"-c", buffers, NULL };

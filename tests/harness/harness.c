@@ -347,7 +347,7 @@ static void show_tail(FILE *log, unsigned n, FILE *out)
 
 void aside_harness_show_logs(const struct aside_harness *harness, FILE *out)
 {
-	for (unsigned n = 0; n < harness->n_servers; n++) {
+	for (unsigned n = 0; harness != NULL && n < harness->n_servers; n++) {
 		FILE *log = fopen(harness->servers[n].process.log, "re");
 		if (log == NULL)
 			continue;
