@@ -5,11 +5,14 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <jwt.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define KEYS_MAX 32
 #define KEY_BYTES_MAX 8192
@@ -62,15 +65,27 @@ static bool parse_subject(const char *subject, struct credentials *ret)
 {
 	if (strncmp(subject, "service:", 8) == 0) {
 		ret->principal.kind = PRINCIPAL_SERVICE;
-		(void)snprintf(ret->service, sizeof ret->service, "%s", subject + 8);
+		int length = snprintf(ret->service, sizeof ret->service, "%s", subject + 8);
 		ret->principal.service = ret->service;
-		return subject[8] != '\0';
+		return length > 0 && (size_t)length < sizeof ret->service;
 	}
 	ret->principal.kind = PRINCIPAL_PERSON;
 	return parse_id(subject, &ret->principal.user_id);
 }
 
 /* ── keys ────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Of a regular file: nobody may ever write into a FIFO. */
+static FILE *open_regular(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat what;
+	FILE *file = fd >= 0 && fstat(fd, &what) == 0 && S_ISREG(what.st_mode) ? fdopen(fd, "r") : NULL;
+
+	if (file == NULL && fd >= 0)
+		close(fd);
+	return file;
+}
 
 static bool read_key(const char *dir, const char *name, struct key *ret)
 {
@@ -81,7 +96,7 @@ static bool read_key(const char *dir, const char *name, struct key *ret)
 	if (length < 5 || length - 4 >= sizeof ret->kid || strcmp(name + length - 4, ".pem") != 0)
 		return false;
 	(void)snprintf(path, sizeof path, "%s/%s", dir, name);
-	file = fopen(path, "re");
+	file = open_regular(path);
 	if (file == NULL)
 		return false;
 	ret->size = (int)fread(ret->pem, 1, sizeof ret->pem - 1, file);
@@ -160,17 +175,23 @@ static jwt_t *verify(struct auth *auth, const char *token)
 	return jwt;
 }
 
+/* A claim's moment, which may be any number; the end of time for those beyond it. */
+static int64_t to_us(long seconds)
+{
+	return seconds >= INT64_MAX / 1000000 ? INT64_MAX : seconds <= 0 ? 0 : (int64_t)seconds * 1000000;
+}
+
 static enum aside_code read_claims(jwt_t *jwt, int64_t now_us, struct credentials *ret, struct aside_status *err)
 {
 	const char *subject = jwt_get_grant(jwt, "sub"), *scope = jwt_get_grant(jwt, "scope");
 	long expires = jwt_get_grant_int(jwt, "exp"), not_before = jwt_get_grant_int(jwt, "nbf");
 
-	*ret = (struct credentials){ .principal = { .expires_at_us = (int64_t)expires * 1000000 } };
+	*ret = (struct credentials){ .principal = { .expires_at_us = to_us(expires) } };
 	if (expires <= 0)
 		return refused(err, "TOKEN_INVALID", "the token has no exp");
 	if (ret->principal.expires_at_us <= now_us)
 		return refused(err, "TOKEN_EXPIRED", "the token has expired");
-	if ((int64_t)not_before * 1000000 > now_us)
+	if (to_us(not_before) > now_us)
 		return refused(err, "TOKEN_INVALID", "the token is not valid yet");
 	if (subject == NULL || !parse_subject(subject, ret))
 		return refused(err, "TOKEN_INVALID", "sub is neither a user id nor service:NAME");

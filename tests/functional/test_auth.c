@@ -1,12 +1,17 @@
 /* Who is let in, and who is told what: tokens over tcp, uids over ipc (design §8). */
 #include "world.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include "aside/rpc/v1/health.stub.h"
 #include "keys.h"
+
+#define DIGITS_64 "0123456789012345678901234567890123456789012345678901234567890123"
 
 static struct key_pair ec, rsa, other;
 
@@ -42,6 +47,7 @@ static void services_with_the_scope_are_let_in(void **state)
 	(void)state;
 	assert_string_equal(create_page_with(page_writer("ec", 60)), "");
 	assert_string_equal(create_page_with(page_writer("rsa", 60)), "");
+	assert_string_equal(create_page_with(page_writer("ec", LONG_MAX - time(NULL) - 60)), ""); /* until the end of time */
 	assert_string_equal(create_page_with(token_make(JWT_ALG_ES256, ec.private_pem, "ec", "service:feed", "wall.write page.write page.read", 60)), "");
 }
 
@@ -68,6 +74,8 @@ static void forged_tokens_are_refused(void **state)
 	assert_string_equal(create_page_with(token_make(JWT_ALG_ES256, ec.private_pem, "ec", "-42", "page.write", 60)), "TOKEN_INVALID");
 	assert_string_equal(create_page_with(token_make(JWT_ALG_ES256, ec.private_pem, "ec", "service:", "page.write", 60)), "TOKEN_INVALID");
 	assert_string_equal(create_page_with(strdup("not.a.token")), "TOKEN_INVALID");
+	/* A name that is too long is not taken for its beginning. */
+	assert_string_equal(create_page_with(token_make(JWT_ALG_ES256, ec.private_pem, "ec", "service:" DIGITS_64, "page.write", 60)), "TOKEN_INVALID");
 	assert_int_equal(status.code, ASIDE_UNAUTHENTICATED);
 }
 
@@ -99,6 +107,20 @@ static void keys_are_read_again(void **state)
 	reload_until("next", other.private_pem, "TOKEN_INVALID");
 	assert_string_equal(create_page_with(page_writer("ec", 60)), "");
 	assert_true(aside_harness_logged(harness, 0, "event=keys_reloaded"));
+}
+
+/* What lies among the keys and is none is passed over, though nobody ever writes into it. */
+static void a_fifo_among_the_keys_holds_nothing_up(void **state)
+{
+	char keys[256], fifo[280];
+	(void)state;
+
+	(void)snprintf(keys, sizeof keys, "%s/keys", aside_harness_folder(harness));
+	(void)snprintf(fifo, sizeof fifo, "%s/fifo.pem", keys);
+	assert_int_equal(mkfifo(fifo, 0644), 0);
+	assert_true(key_publish(&other, keys, "late"));
+	reload_until("late", other.private_pem, "");
+	assert_true(key_withdraw(keys, "late") && key_withdraw(keys, "fifo"));
 }
 
 /* A session outlives its token, but is not served any longer. */
@@ -192,6 +214,7 @@ int main(void)
 		cmocka_unit_test(others_are_told_why_not),
 		cmocka_unit_test(forged_tokens_are_refused),
 		cmocka_unit_test(keys_are_read_again),
+		cmocka_unit_test(a_fifo_among_the_keys_holds_nothing_up),
 		cmocka_unit_test(a_token_expires_within_a_session),
 		cmocka_unit_test(a_uid_that_is_not_mapped_is_nobody),
 		cmocka_unit_test(a_uid_may_be_a_person),
