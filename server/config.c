@@ -36,6 +36,9 @@ static const struct setting {
 	{ "ipc-user", "UID=WHO", "ASIDE_IPC_USER", NULL, LIST, AT(ipc_user), 0,
 			"who an ipc peer's uid is, again for more: UID=person:ID or\n"
 			"UID=service:NAME:SCOPE,SCOPE" },
+	{ "origin", "ORIGIN", "ASIDE_ORIGIN", NULL, LIST, AT(origin), 0,
+			"where web pages that may call by ws come from, again for more: https://HOST;\n"
+			"others than the server's own are refused" },
 	{ "tls", "FILE", "ASIDE_TLS", NULL, TEXT, AT(tls), 0, "certificate and key, PEM, for tls+tcp and wss" },
 	{ "http", "HOST:PORT", "ASIDE_HTTP", NULL, TEXT, AT(http), 0,
 			"serve /healthz, /readyz and /metrics there, by HTTP and without\n"

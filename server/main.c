@@ -120,7 +120,7 @@ static enum aside_code start(struct program *program, struct aside_status *err)
 		return code;
 	struct server_options options = { .handlers = program->handlers, .auth = program->auth, .submit = submit,
 		.ready = ready, .store = program->store, .workers = config_number(config->workers),
-		.kept_bytes_max = (uint64_t)config_number(config->peer_memory) << 20 };
+		.origins = config->origin, .kept_bytes_max = (uint64_t)config_number(config->peer_memory) << 20 };
 	code = server_open(&options, &program->server, err);
 	if (code == ASIDE_OK)
 		code = listen_all(program, err);

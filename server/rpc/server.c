@@ -277,11 +277,13 @@ enum aside_code server_open(const struct server_options *options, struct server 
 	struct transport_events events = { on_received, on_left, on_kept, server };
 	if (code == ASIDE_OK)
 		code = transport_open(&events, &server->transport, err);
-	if (code != ASIDE_OK)
+	if (code != ASIDE_OK) {
 		server_close(server);
-	else
-		*ret = server;
-	return code;
+		return code;
+	}
+	transport_allow_origins(server->transport, options->origins);
+	*ret = server;
+	return ASIDE_OK;
 }
 
 enum aside_code server_listen(struct server *server, const char *url, const struct listen_options *options,

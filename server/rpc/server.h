@@ -32,6 +32,7 @@ struct server_options {
 	bool (*ready)(void *store);
 	void *store;
 	unsigned workers; /* 0: one per processor, at least 2 */
+	const char *const *origins; /* of web pages that may call by ws, NULL-terminated; NULL: only the server's own */
 	struct admission_options admission;
 	uint64_t kept_bytes_max; /* what all peers together may have the server keep; 0: 1 GiB */
 };

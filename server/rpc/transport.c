@@ -8,6 +8,7 @@
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/supplemental/tls/tls.h>
 #include <nng/transport/tls/tls.h>
+#include <nng/transport/ws/websocket.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "origin.h"
 #include "wire/socket.h"
 #include "wire/status.h"
 
@@ -44,6 +46,7 @@ struct turn {
 struct transport {
 	nng_socket socket;
 	struct transport_events events;
+	const char *const *origins;
 	pthread_mutex_t mutex;
 	struct turn *turns;
 	unsigned n_receiving, n_sending;
@@ -194,6 +197,25 @@ void turn_drop(struct turn *turn)
 
 /* ── the socket ──────────────────────────────────────────────────────────────────────────────────── */
 
+/* Before anything is read from it. */
+static void on_join(nng_pipe pipe, nng_pipe_ev event, void *arg)
+{
+	const struct transport *transport = arg;
+	char *headers;
+
+	(void)event;
+	if (nng_pipe_get_string(pipe, NNG_OPT_WS_REQUEST_HEADERS, &headers) != 0)
+		return; /* no WebSocket */
+	if (!origin_allowed(headers, transport->origins))
+		(void)nng_pipe_close(pipe);
+	nng_strfree(headers);
+}
+
+void transport_allow_origins(struct transport *transport, const char *const *origins)
+{
+	transport->origins = origins;
+}
+
 static void on_leave(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
 	struct transport *transport = arg;
@@ -216,6 +238,7 @@ enum aside_code transport_open(const struct transport_events *events, struct tra
 	pthread_cond_init(&transport->sent, NULL);
 	transport->events = *events;
 	if ((rv = nng_socket_set_size(transport->socket, NNG_OPT_RECVMAXSZ, MESSAGE_BYTES_MAX)) != 0 ||
+			(rv = nng_pipe_notify(transport->socket, NNG_PIPE_EV_ADD_PRE, on_join, transport)) != 0 ||
 			(rv = nng_pipe_notify(transport->socket, NNG_PIPE_EV_REM_POST, on_leave, transport)) != 0) {
 		transport_close(transport);
 		return nng_failed(rv, "cannot set up a socket", err);

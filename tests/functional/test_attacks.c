@@ -98,29 +98,90 @@ static void say(int fd, const void *text, size_t size)
 	(void)!send(fd, text, size, MSG_NOSIGNAL);
 }
 
-#define UPGRADE                                                                                   \
-	"GET /aside HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
-	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"           \
-	"Sec-WebSocket-Protocol: rep.sp.nanomsg.org\r\n\r\n"
+#define UPGRADE "GET /aside HTTP/1.1\r\nHost: %.*s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"       \
+		"Sec-WebSocket-Protocol: rep.sp.nanomsg.org\r\n"
+
+/* "HOST:PORT" of the WebSocket's address; *ret_length of it. */
+static const char *ws_host(int *ret_length)
+{
+	const char *host = aside_harness_listener(harness, 0, WS) + strlen("ws://");
+
+	*ret_length = (int)strcspn(host, "/");
+	return host;
+}
+
+/* The beginning of a WebSocket, to its empty line and what comes then. */
+static const char *upgrade(const char *more)
+{
+	static char text[512];
+	int length;
+	const char *host = ws_host(&length);
+
+	(void)snprintf(text, sizeof text, UPGRADE "%s", length, host, more);
+	return text;
+}
 
 static void garbage_at_the_websocket_does_no_harm(void **state)
 {
 	static const char *const requests[] = { "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET /%41%41%41%25 HTTP/1.1\r\nHost: x\r\n\r\n",
-		"POST /aside HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n", "GET", "\r\n\r\n\r\n",
-		UPGRADE "\x81\x85text!", UPGRADE "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF" };
+		"POST /aside HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n", "GET", "\r\n\r\n\r\n" };
+	static const char *const frames[] = { "\r\n\x81\x85text!", "\r\n\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF" };
 	uint8_t noise[512];
 	(void)state;
 
 	srand(1966);
 	for (unsigned i = 0; i < ATTACKS; i++) {
 		int fd = connect_tcp(WS);
-		const char *request = requests[i % N_OF(requests)];
+		const char *request = i % 2 == 0 ? requests[i / 2 % N_OF(requests)] : upgrade(frames[i / 2 % N_OF(frames)]);
 		say(fd, request, strlen(request));
 		for (size_t k = 0; k < sizeof noise; k++)
 			noise[k] = (uint8_t)rand();
 		say(fd, noise, (size_t)rand() % sizeof noise);
 		close(fd);
 	}
+	assert_served(aside_harness_listener(harness, 0, WS));
+}
+
+/* What answers Check, asked by ws by a page from `origin` (NULL: no browser): 0x82, the first byte of a message with
+ * the reply, or 0: the connection ends. */
+static uint8_t ask_from(const char *origin)
+{
+	static const uint8_t frame[] = { 0x82, 0x80 | 45, 0, 0, 0, 0, /* masked, by nothing */
+		0x80, 0, 0, 1, 0x1A, 39, 0x08, 1, 0x1A, 35, 0x0A, 33 };
+	char header[128] = "\r\n";
+	uint8_t byte = 0, last[4] = { 0 };
+	int fd = connect_tcp(WS);
+
+	if (origin != NULL)
+		(void)snprintf(header, sizeof header, "Origin: %s\r\n\r\n", origin);
+	say(fd, upgrade(header), strlen(upgrade(header)));
+	while (memcmp(last, "\r\n\r\n", 4) != 0 && recv(fd, &byte, 1, 0) == 1) {
+		memmove(last, last + 1, 3);
+		last[3] = byte;
+	}
+	say(fd, frame, sizeof frame);
+	say(fd, "/aside.rpc.v1.HealthService/Check", 33);
+	if (recv(fd, &byte, 1, 0) != 1 || byte == 0x88) /* a close frame */
+		byte = 0;
+	close(fd);
+	return byte;
+}
+
+static void only_known_pages_may_call(void **state)
+{
+	char own[64];
+	int length;
+	const char *host = ws_host(&length);
+	(void)state;
+
+	(void)snprintf(own, sizeof own, "http://%.*s", length, host);
+	assert_int_equal(ask_from(NULL), 0x82);
+	assert_int_equal(ask_from(own), 0x82);
+	assert_int_equal(ask_from("https://pages.example"), 0x82);
+	assert_int_equal(ask_from("http://pages.example"), 0);
+	assert_int_equal(ask_from("https://pages.example.evil.example"), 0);
+	assert_int_equal(ask_from("null"), 0);
 	assert_served(aside_harness_listener(harness, 0, WS));
 }
 
@@ -272,7 +333,7 @@ static void those_who_dawdle_delay_nobody(void **state)
 
 	for (unsigned i = 0; i < EACH; i++) {
 		say(fds[n++] = connect_tcp(TCP), greeting, 3);
-		say(fds[n++] = connect_tcp(WS), UPGRADE, i % 2 == 0 ? sizeof UPGRADE - 3 : 5);
+		say(fds[n++] = connect_tcp(WS), upgrade("\r"), i % 2 == 0 ? strlen(upgrade("\r")) : 5);
 		say(fds[n++] = connect_ipc(), greeting, i % 3);
 	}
 	assert_served(aside_harness_listener(harness, 0, TCP));
@@ -288,6 +349,7 @@ int main(void)
 		cmocka_unit_test(ipc_connections_that_close_at_once_do_no_harm),
 		cmocka_unit_test(tcp_connections_that_reset_do_no_harm),
 		cmocka_unit_test(garbage_at_the_websocket_does_no_harm),
+		cmocka_unit_test(only_known_pages_may_call),
 		cmocka_unit_test(replies_cut_short_leave_nothing_behind),
 		cmocka_unit_test(those_who_go_while_they_send_leave_nothing_behind),
 		cmocka_unit_test(who_reads_no_replies_is_cut_off),
@@ -295,7 +357,7 @@ int main(void)
 	};
 	const struct aside_harness_options options = { .prepare = prepare,
 		.flags = (const char *[]){ "--listen", "tcp://127.0.0.1:0", "--listen",
-				"ws://127.0.0.1:0/aside", "--keys", "keys", "--peer-memory", "128", NULL } };
+				"ws://127.0.0.1:0/aside", "--keys", "keys", "--origin", "https://pages.example", "--peer-memory", "128", NULL } };
 
 	return WORLD_RUN("attacks", tests, &options);
 }

@@ -138,6 +138,12 @@ enum aside_code transport_listen(struct transport *self, const char *url, const 
 	return ASIDE_OK;
 }
 
+void transport_allow_origins(struct transport *self, const char *const *origins)
+{
+	(void)self;
+	(void)origins;
+}
+
 enum aside_code transport_start(struct transport *self, struct aside_status *err)
 {
 	(void)self;
