@@ -55,10 +55,16 @@ static void give_to_thread(struct aside_channel *channel, struct pending *call)
 
 enum aside_state channel_state(const struct aside_channel *channel)
 {
-	for (size_t i = 0; i < channel->n_endpoints; i++)
-		if (channel->endpoints[i]->state == ENDPOINT_UP && !channel->closing)
+	bool idle = channel->n_endpoints > 0;
+
+	if (channel->closing)
+		return ASIDE_STATE_CLOSED;
+	for (size_t i = 0; i < channel->n_endpoints; i++) {
+		if (channel->endpoints[i]->state == ENDPOINT_UP)
 			return ASIDE_STATE_READY;
-	return channel->closing ? ASIDE_STATE_CLOSED : ASIDE_STATE_CONNECTING;
+		idle = idle && channel->endpoints[i]->state == ENDPOINT_IDLE;
+	}
+	return idle ? ASIDE_STATE_IDLE : ASIDE_STATE_CONNECTING;
 }
 
 bool channel_in_callback(const struct aside_channel *channel)
@@ -81,7 +87,7 @@ void channel_drop_attempt(struct aside_channel *channel, struct attempt *attempt
 	if (attempt->state == ATTEMPT_NONE)
 		return;
 	table_remove(&channel->attempts, &attempt->entry);
-	tell = tell && attempt->state == ATTEMPT_SENT && endpoint->state != ENDPOINT_DOWN;
+	tell = tell && attempt->state == ATTEMPT_SENT && endpoint_is_connected(endpoint);
 	endpoint_remove(endpoint, attempt);
 	if (tell && endpoint_put(endpoint, &cancel))
 		channel_flush(channel, endpoint);
@@ -143,15 +149,27 @@ static void try_at(struct aside_channel *channel, struct pending *call, struct a
 	channel_flush(channel, endpoint);
 }
 
+/* A call waits: no connection may be idle. */
+static void want_idle(struct aside_channel *channel)
+{
+	for (size_t i = 0; i < channel->n_endpoints; i++)
+		if (channel->endpoints[i]->state == ENDPOINT_IDLE) {
+			channel->endpoints[i]->wanted = true;
+			channel_wake(channel);
+		}
+}
+
 /* With a server, but not `other` unless it is alone; or among the waiting. */
 static void place(struct aside_channel *channel, struct pending *call, const struct endpoint *other)
 {
 	struct endpoint *endpoint = balance_pick(channel, other, channel_now_us());
 
-	if (endpoint != NULL)
+	if (endpoint != NULL) {
 		try_at(channel, call, &call->attempts[0], endpoint);
-	else
+	} else {
 		move(channel, call, PENDING_WAITING);
+		want_idle(channel);
+	}
 	set_timer(channel, call);
 }
 
@@ -264,8 +282,9 @@ static void move_attempts(struct aside_channel *channel, struct endpoint *endpoi
 
 void channel_lose(struct aside_channel *channel, struct endpoint *endpoint)
 {
-	link_reset(endpoint->link);
-	if (endpoint->state == ENDPOINT_DOWN)
+	if (endpoint->link != NULL)
+		link_reset(endpoint->link);
+	if (!endpoint_is_connected(endpoint))
 		return;
 	endpoint_end(endpoint);
 	if (!channel->closing) {
@@ -305,7 +324,7 @@ static void check_silence(struct aside_channel *channel, int64_t now)
 {
 	for (size_t i = 0; i < channel->n_endpoints; i++) {
 		struct endpoint *endpoint = channel->endpoints[i];
-		if (endpoint->state != ENDPOINT_DOWN && endpoint->waiting_since_us + SILENCE_US <= now)
+		if (endpoint_is_connected(endpoint) && endpoint->waiting_since_us + SILENCE_US <= now)
 			channel_lose(channel, endpoint);
 	}
 }
@@ -315,13 +334,29 @@ static void check_age(struct aside_channel *channel, int64_t now)
 {
 	for (size_t i = 0; i < channel->n_endpoints; i++) {
 		struct endpoint *endpoint = channel->endpoints[i];
-		if (endpoint->state == ENDPOINT_DOWN || endpoint->old_us > now)
+		if (!endpoint_is_connected(endpoint) || endpoint->old_us > now)
 			continue;
 		if (endpoint->n_attempts == 0)
 			channel_lose(channel, endpoint);
 		else if (is_elsewhere(channel, endpoint, now))
 			endpoint_retire(endpoint);
 	}
+}
+
+/* Closes a connection for want of calls, or opens one a call waits for; false: there is none such. */
+static bool rest_or_rouse(struct aside_channel *channel, int64_t now)
+{
+	for (size_t i = 0; i < channel->n_endpoints; i++) {
+		struct endpoint *endpoint = channel->endpoints[i];
+		if (endpoint->state == ENDPOINT_IDLE && endpoint->wanted)
+			endpoint_rouse(endpoint);
+		else if (endpoint_keep_until(endpoint) <= now)
+			endpoint_rest(endpoint);
+		else
+			continue;
+		return true;
+	}
+	return false;
 }
 
 /* Frees one that is no longer listed and has no calls; false: there is none such. */
@@ -348,10 +383,12 @@ static int64_t next_look(const struct aside_channel *channel)
 
 	for (size_t i = 0; i < channel->n_endpoints; i++) {
 		const struct endpoint *endpoint = channel->endpoints[i];
-		if (endpoint->state != ENDPOINT_DOWN && endpoint->waiting_since_us + SILENCE_US < due)
+		if (endpoint_is_connected(endpoint) && endpoint->waiting_since_us + SILENCE_US < due)
 			due = endpoint->waiting_since_us + SILENCE_US;
 		if (endpoint->state == ENDPOINT_UP && endpoint->n_attempts == 0 && endpoint->old_us < due)
 			due = endpoint->old_us;
+		if (endpoint_keep_until(endpoint) < due)
+			due = endpoint_keep_until(endpoint);
 	}
 	return due;
 }
@@ -361,6 +398,7 @@ static void wait_until(struct aside_channel *channel, int64_t due_us)
 	struct timespec until = { due_us / 1000000, due_us % 1000000 * 1000 };
 
 	channel->sleeping = true;
+	channel->sleeps_until_us = due_us;
 	if (due_us == INT64_MAX)
 		pthread_cond_wait(&channel->wake, &channel->mutex);
 	else
@@ -377,7 +415,7 @@ void *channel_run(void *arg)
 		int64_t now = channel_now_us();
 		check_silence(channel, now);
 		check_age(channel, now);
-		if (free_unlisted(channel))
+		if (free_unlisted(channel) || rest_or_rouse(channel, now))
 			continue;
 		while (timers_first(&channel->timers) <= now)
 			on_timer(channel, timers_take(&channel->timers), now);

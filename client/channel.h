@@ -37,7 +37,8 @@ struct aside_channel {
 	size_t hello_size;
 	uint64_t next_id;     /* of an attempt */
 	uint64_t next_handle; /* of a call */
-	bool sleeping; /* the thread is */
+	bool sleeping;           /* the thread is */
+	int64_t sleeps_until_us; /* and wakes by itself then */
 	struct table attempts, handles;
 	TAILQ_HEAD(, pending) waiting; /* for a server */
 	struct timers timers;

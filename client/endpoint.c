@@ -17,6 +17,11 @@ static bool is_greeted(const struct endpoint *endpoint)
 	return endpoint->next_in > 1;
 }
 
+bool endpoint_is_connected(const struct endpoint *endpoint)
+{
+	return endpoint->state == ENDPOINT_UP || endpoint->state == ENDPOINT_LEAVING;
+}
+
 void endpoint_queue(struct endpoint *endpoint, struct attempt *attempt)
 {
 	attempt->state = ATTEMPT_QUEUED;
@@ -39,8 +44,20 @@ void endpoint_remove(struct endpoint *endpoint, struct attempt *attempt)
 		unqueue(endpoint, attempt);
 	TAILQ_REMOVE(&endpoint->attempts, attempt, member);
 	attempt->state = ATTEMPT_NONE;
-	if (--endpoint->n_attempts == 0 && (endpoint->state != ENDPOINT_UP || endpoint->old_us <= channel_now_us()))
+	if (--endpoint->n_attempts > 0)
+		return;
+	endpoint->calm_since_us = channel_now_us();
+	if (endpoint->state != ENDPOINT_UP || endpoint->old_us <= endpoint->calm_since_us ||
+			endpoint_keep_until(endpoint) < endpoint->channel->sleeps_until_us)
 		channel_wake(endpoint->channel);
+}
+
+int64_t endpoint_keep_until(const struct endpoint *endpoint)
+{
+	uint32_t idle_ms = endpoint->channel->options.idle_ms;
+
+	return idle_ms != 0 && endpoint->state == ENDPOINT_UP && endpoint->n_attempts == 0 ?
+			endpoint->calm_since_us + idle_ms * 1000ll : INT64_MAX;
 }
 
 bool endpoint_put(struct endpoint *endpoint, const struct frame *frame)
@@ -139,7 +156,7 @@ static bool send_one(struct endpoint *endpoint, int64_t now_us)
 /* Whether a message should leave now: one that says something, or one that waits with the server. */
 static bool wants_to_send(const struct endpoint *endpoint)
 {
-	if (endpoint->state == ENDPOINT_DOWN || endpoint->ending)
+	if (!endpoint_is_connected(endpoint) || endpoint->ending)
 		return false;
 	if (!is_greeted(endpoint))
 		return endpoint->outstanding == 0;
@@ -223,7 +240,7 @@ void endpoint_begin(struct endpoint *endpoint)
 			endpoint->session ^= (uint64_t)channel_now_us() << 20; /* never on Linux once it has booted */
 	while (endpoint->session == 0);
 	endpoint->next_out = endpoint->next_in = 1;
-	endpoint->waiting_since_us = channel_now_us();
+	endpoint->waiting_since_us = endpoint->calm_since_us = channel_now_us();
 	endpoint->stream_items = 0;
 	endpoint->stream_bytes = 0;
 	set_state(endpoint, endpoint->listed ? ENDPOINT_UP : ENDPOINT_LEAVING);
@@ -245,10 +262,16 @@ void endpoint_retire(struct endpoint *endpoint)
 
 /* ── life ────────────────────────────────────────────────────────────────────────────────────────── */
 
+static enum aside_code connect_link(struct endpoint *endpoint, struct aside_status *err)
+{
+	struct link_events events = receive_events(endpoint);
+
+	return link_open(endpoint->url, &endpoint->channel->options, &events, &endpoint->link, err);
+}
+
 enum aside_code endpoint_new(struct aside_channel *channel, const char *url, struct aside_status *err)
 {
 	struct endpoint *endpoint = calloc(1, sizeof *endpoint);
-	struct link_events events = receive_events(endpoint);
 	enum aside_code code;
 
 	if (endpoint == NULL || channel->n_endpoints == ENDPOINTS_MAX) {
@@ -261,7 +284,7 @@ enum aside_code endpoint_new(struct aside_channel *channel, const char *url, str
 	(void)snprintf(endpoint->url, sizeof endpoint->url, "%s", url);
 	TAILQ_INIT(&endpoint->attempts);
 	TAILQ_INIT(&endpoint->queue);
-	code = link_open(url, &channel->options, &events, &endpoint->link, err);
+	code = connect_link(endpoint, err);
 	if (code != ASIDE_OK)
 		free(endpoint);
 	else
@@ -283,7 +306,7 @@ void endpoint_part(struct endpoint *endpoint)
 	if (endpoint->part_by_us != 0)
 		return;
 	endpoint->part_by_us = channel_now_us() + PART_US;
-	if (endpoint->state != ENDPOINT_DOWN && endpoint_put(endpoint, &goaway))
+	if (endpoint_is_connected(endpoint) && endpoint_put(endpoint, &goaway))
 		endpoint_flush(endpoint, channel_now_us());
 }
 
@@ -292,19 +315,46 @@ static void wait_parted(struct endpoint *endpoint)
 {
 	struct timespec until = { endpoint->part_by_us / 1000000, endpoint->part_by_us % 1000000 * 1000 };
 
-	while (endpoint->outstanding > 0 && endpoint->state != ENDPOINT_DOWN)
+	while (endpoint->outstanding > 0 && endpoint_is_connected(endpoint))
 		if (pthread_cond_timedwait(&endpoint->channel->changed, &endpoint->channel->mutex, &until) != 0)
 			return;
 }
 
-void endpoint_free(struct endpoint *endpoint)
+/* With the mutex held, but for a while: the link is closed, and no event of it runs any more. */
+static void close_link(struct endpoint *endpoint)
 {
-	pthread_mutex_lock(&endpoint->channel->mutex);
 	endpoint_part(endpoint);
 	wait_parted(endpoint);
 	endpoint->ending = true;
 	pthread_mutex_unlock(&endpoint->channel->mutex);
 	link_close(endpoint->link);
+	pthread_mutex_lock(&endpoint->channel->mutex);
+	endpoint->link = NULL;
+}
+
+void endpoint_rest(struct endpoint *endpoint)
+{
+	endpoint_retire(endpoint); /* no call begins here meanwhile */
+	close_link(endpoint);
+	endpoint_end(endpoint);
+	set_state(endpoint, ENDPOINT_IDLE);
+	endpoint->part_by_us = 0;
+	endpoint->outstanding = 0;
+	endpoint->ending = false;
+}
+
+void endpoint_rouse(struct endpoint *endpoint)
+{
+	endpoint->wanted = false;
+	if (connect_link(endpoint, NULL) == ASIDE_OK)
+		set_state(endpoint, ENDPOINT_DOWN);
+}
+
+void endpoint_free(struct endpoint *endpoint)
+{
+	pthread_mutex_lock(&endpoint->channel->mutex);
+	close_link(endpoint);
+	pthread_mutex_unlock(&endpoint->channel->mutex);
 	forget_early(endpoint);
 	free(endpoint->frames);
 	free(endpoint);

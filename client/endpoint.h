@@ -1,6 +1,8 @@
 /* One server of a channel: its connection, its session and the attempts under way there.
  *
  *     DOWN ──up──▶ UP ──retired──▶ LEAVING        (down from anywhere: DOWN)
+ *      ▲            └──no calls──▶ IDLE
+ *      └──a call wants it───────────┘
  *
  * Retired: by GOAWAY or a refusal that says the same, by age, or struck off the list; so too one that comes up unlisted.
  * HELLO leaves as soon as it is UP, and one request always waits with the server: so that an idle client hears that
@@ -22,6 +24,7 @@ enum endpoint_state {
 	ENDPOINT_DOWN,
 	ENDPOINT_UP,
 	ENDPOINT_LEAVING, /* takes no further calls */
+	ENDPOINT_IDLE,    /* without a link, until a call wants one */
 };
 
 /* A message that came before its turn. */
@@ -35,11 +38,13 @@ struct endpoint {
 	struct aside_channel *channel;
 	char url[ASIDE_ADDRESS_MAX];
 	bool listed; /* among the channel's addresses: others only end their calls */
-	struct link *link;
+	struct link *link; /* NULL: IDLE */
+	bool wanted;       /* IDLE, and a call waits */
 	int64_t part_by_us; /* of one that parts: when its link closes, whatever the server says; 0: it does not */
 	bool ending;        /* the link closes: nothing is sent any more */
 	enum endpoint_state state;
 	int64_t old_us; /* when the connection has its maximum age; INT64_MAX: never */
+	int64_t calm_since_us; /* since when there are no attempts */
 	uint64_t session;            /* its number: a new one for each connection */
 	uint64_t next_out, next_in;  /* sequence numbers */
 	unsigned outstanding;        /* requests the server has not answered */
@@ -59,6 +64,9 @@ struct endpoint {
 /* One more of the channel's.  INVALID_ARGUMENT, reason BAD_ADDRESS; RESOURCE_EXHAUSTED. */
 enum aside_code endpoint_new(struct aside_channel *channel, const char *url, struct aside_status *err) MUST_CHECK;
 
+/* UP or LEAVING. */
+bool endpoint_is_connected(const struct endpoint *endpoint);
+
 /* Its address is no longer the channel's: freed when its calls have ended. */
 void endpoint_unlist(struct endpoint *endpoint);
 
@@ -68,6 +76,15 @@ void endpoint_part(struct endpoint *endpoint);
 
 /* Parts, and waits for its link's events.  Without the mutex. */
 void endpoint_free(struct endpoint *endpoint);
+
+/* Until when a connection without calls is kept; INT64_MAX: for ever. */
+int64_t endpoint_keep_until(const struct endpoint *endpoint);
+
+/* IDLE: parts, without the mutex for a while.  UP, and no attempt may be there.  On the channel's thread. */
+void endpoint_rest(struct endpoint *endpoint);
+
+/* IDLE no more: connects.  On the channel's thread. */
+void endpoint_rouse(struct endpoint *endpoint);
 
 /* Puts an attempt in the queue, with a call id.  endpoint_flush() sends it. */
 void endpoint_queue(struct endpoint *endpoint, struct attempt *attempt);

@@ -192,6 +192,32 @@ static void a_connection_that_is_old_is_made_anew(void **state)
 	peer_close(&peer);
 }
 
+/* And comes back with the next one, as often as that happens. */
+static void a_connection_without_calls_is_closed(void **state)
+{
+	struct aside_options options = { .idle_ms = 20 };
+	struct aside_channel *channel;
+	struct echo_process server;
+	enum aside_state now;
+
+	(void)state;
+	echo_start(&server, "idle");
+	channel = open_channel(server.url, &options);
+	for (unsigned i = 0; i < 5; i++) {
+		assert_int_equal(call_with(channel, NULL, NULL), ASIDE_OK);
+		for (now = ASIDE_STATE_READY; now != ASIDE_STATE_IDLE;) {
+			enum aside_state next = aside_channel_wait(channel, now, 20000);
+			assert_int_not_equal(next, now);
+			now = next;
+		}
+	}
+	assert_int_equal(echo_end(&server, SIGTERM), 0); /* whom nobody keeps waiting */
+	echo_restart(&server);
+	assert_int_equal(call_with(channel, NULL, NULL), ASIDE_OK);
+	aside_channel_close(channel);
+	echo_remove(&server);
+}
+
 static void the_state_can_be_watched(void **state)
 {
 	struct aside_channel *channel;
@@ -374,6 +400,7 @@ int main(void)
 		cmocka_unit_test(a_channel_is_not_ready_with_a_server_struck_off),
 		cmocka_unit_test(what_is_no_address_is_refused),
 		cmocka_unit_test(a_connection_that_is_old_is_made_anew),
+		cmocka_unit_test(a_connection_without_calls_is_closed),
 		cmocka_unit_test(the_state_can_be_watched),
 		cmocka_unit_test(a_call_waits_for_a_server_as_long_as_it_says),
 		cmocka_unit_test(a_nested_call_takes_over_the_deadline),

@@ -40,6 +40,7 @@ struct aside_options {
 	uint32_t resolve_interval_ms; /* how often "file:" and "dns:" addresses are looked up; 0: 30,000 */
 	uint32_t connection_age_ms;  /* about as old a connection gets before it is made anew, at a moment when it has no
 	                              * calls or another takes them; 0: any age */
+	uint32_t idle_ms;            /* a connection without calls for so long is closed; the next call makes it anew; 0: never */
 	const struct aside_interceptor *interceptors; /* around every call: aside/interceptor.h.  Copied; what their
 	                                               * `user` points to must live as long as the channel */
 	size_t n_interceptors; /* at most ASIDE_INTERCEPTORS_MAX */
@@ -88,6 +89,7 @@ enum aside_state {
 	ASIDE_STATE_CONNECTING, /* no server takes calls */
 	ASIDE_STATE_READY,      /* at least one does */
 	ASIDE_STATE_CLOSED,
+	ASIDE_STATE_IDLE,       /* every connection was closed for want of calls: the next call makes one */
 };
 
 /* The state now. */
