@@ -17,6 +17,7 @@
 #include "store/cluster.h"
 #include "store/migrate.h"
 #include "store/store.h"
+#include "sql.h"
 
 #define EXIT_USAGE 2
 #define SERVICES_MAX 16
@@ -99,7 +100,8 @@ static enum aside_code start(struct program *program, struct aside_status *err)
 	struct store_options store = { program->dsn, config_number(config->write_lanes), config_number(config->read_lanes),
 		hub_committed, NULL };
 	/* A database of its own is brought up to date; another one is its owner's to change. */
-	enum aside_code code = program->cluster != NULL ? migrate_up(program->owner_dsn, err) : migrate_check(program->dsn, err);
+	enum aside_code code = program->cluster != NULL ? migrate_up(program->owner_dsn, &sql_migrations, err) :
+						      migrate_check(program->dsn, &sql_migrations, err);
 	size_t n = 0;
 
 	for (; n < SERVICES_MAX - 3 && service_all[n] != NULL; n++)
@@ -210,14 +212,14 @@ static int complain(const struct aside_status *err)
 	return EXIT_FAILURE;
 }
 
-static enum aside_code print_status(const char *dsn, struct aside_status *err)
+static enum aside_code print_status(const char *dsn, const struct migrations *ours, struct aside_status *err)
 {
-	return migrate_status(dsn, stdout, err);
+	return migrate_status(dsn, ours, stdout, err);
 }
 
 static const struct {
 	const char *name;
-	enum aside_code (*run)(const char *owner_dsn, struct aside_status *err);
+	enum aside_code (*run)(const char *owner_dsn, const struct migrations *ours, struct aside_status *err);
 } migrations[] = { { "up", migrate_up }, { "down", migrate_down }, { "status", print_status } };
 
 static int migrate(struct program *program, const char *what)
@@ -233,7 +235,7 @@ static int migrate(struct program *program, const char *what)
 	}
 	enum aside_code code = open_database(program, &err);
 	if (code == ASIDE_OK)
-		code = migrations[i].run(program->owner_dsn, &err);
+		code = migrations[i].run(program->owner_dsn, &sql_migrations, &err);
 	cluster_stop(program->cluster);
 	return code == ASIDE_OK ? EXIT_SUCCESS : complain(&err);
 }

@@ -303,7 +303,7 @@ static void a_changed_migration_is_refused(void **state)
 	assert_int_equal(run(said, sizeof said, "--database '%s' --data %s/none", aside_harness_database(harness), aside_harness_folder(harness)), 1);
 	assert_said(said, "migration 1 was applied with other content");
 	world_sql("UPDATE aside_migration SET sha256 = reverse(sha256) WHERE version = 1");
-	world_sql("INSERT INTO aside_migration (version, name, sha256) VALUES (9999, 'future', '')");
+	world_sql("INSERT INTO aside_migration (version, servers, name, sha256) VALUES (9999, 9999, 'future', '')");
 	assert_int_equal(run(said, sizeof said, "--database '%s' migrate up", aside_harness_database(harness)), 1);
 	assert_said(said, "newer server");
 	world_sql("DELETE FROM aside_migration WHERE version = 9999");

@@ -171,7 +171,7 @@ int fixture_start(void **state, unsigned write_lanes)
 	*state = &fixture;
 	code = cluster_start(fixture.folder, "postgres", &fixture.cluster, &err);
 	if (code == ASIDE_OK)
-		code = migrate_up(cluster_dsn(fixture.cluster), &err);
+		code = migrate_up(cluster_dsn(fixture.cluster), &sql_migrations, &err);
 	if (code == ASIDE_OK) {
 		options.database = cluster_server_dsn(fixture.cluster);
 		code = store_open(&options, &fixture.store, &err);

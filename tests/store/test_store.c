@@ -193,7 +193,7 @@ static void the_servers_role_can_do_nothing_else(void **state)
 		"DELETE FROM page", "UPDATE page SET name = ''", "UPDATE page_settings SET changed_by = 1",
 		"DELETE FROM page_settings", "UPDATE wall_entry SET author_user_id = 1", "UPDATE attachment SET sha256 = ''",
 		"UPDATE attachment_chunk SET data = ''", "UPDATE message_attachment SET link_url = ''", "DELETE FROM person_thread",
-		"INSERT INTO aside_migration VALUES (9, '', '')", "UPDATE aside_migration SET sha256 = ''",
+		"INSERT INTO aside_migration VALUES (9, 9, '', '')", "UPDATE aside_migration SET sha256 = ''",
 		"CREATE TABLE public.mine (a int)", "CREATE SCHEMA mine", "ALTER TABLE message ADD mine int", "DROP TABLE message",
 		"CREATE INDEX ON message (sent_at)", "DROP FUNCTION inbox_lag",
 		"SET ROLE aside", "CREATE ROLE mine", "COPY message TO PROGRAM 'cat'", "SELECT pg_read_file('postgresql.conf')",
@@ -223,14 +223,14 @@ static void migrations_go_down_and_up(void **state)
 
 	store_close(fixture->store, 0);
 	fixture->store = NULL;
-	for (size_t i = 0; i < SQL_MIGRATIONS; i++)
-		assert_int_equal(migrate_down(dsn, &err), ASIDE_OK);
-	assert_int_equal(migrate_check(dsn, &err), ASIDE_FAILED_PRECONDITION);
-	assert_int_equal(migrate_up(dsn, &err), ASIDE_OK);
-	assert_int_equal(migrate_check(dsn, &err), ASIDE_OK);
+	for (size_t i = 0; i < sql_migrations.n; i++)
+		assert_int_equal(migrate_down(dsn, &sql_migrations, &err), ASIDE_OK);
+	assert_int_equal(migrate_check(dsn, &sql_migrations, &err), ASIDE_FAILED_PRECONDITION);
+	assert_int_equal(migrate_up(dsn, &sql_migrations, &err), ASIDE_OK);
+	assert_int_equal(migrate_check(dsn, &sql_migrations, &err), ASIDE_OK);
 	assert_int_equal(query_number(fixture, "UPDATE aside_migration SET sha256 = '0' WHERE version = 1"
 			" RETURNING version"), 1);
-	assert_int_equal(migrate_up(dsn, &err), ASIDE_FAILED_PRECONDITION);
+	assert_int_equal(migrate_up(dsn, &sql_migrations, &err), ASIDE_FAILED_PRECONDITION);
 	assert_string_equal(err.reason, "MIGRATION_CHANGED");
 }
 

@@ -1,0 +1,2 @@
+-- transaction: none
+DROP INDEX CONCURRENTLY IF EXISTS message_sent;

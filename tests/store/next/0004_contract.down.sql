@@ -1,0 +1,1 @@
+ALTER TABLE page ADD COLUMN created_at timestamptz NOT NULL DEFAULT '2026-01-01';
