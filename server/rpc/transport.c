@@ -10,6 +10,7 @@
 #include <nng/transport/tls/tls.h>
 #include <nng/transport/ws/websocket.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,6 +23,7 @@
 
 #define RECEIVING_MIN 16 /* turns that wait for a request: fewer, and one more is made */
 #define FILES_MAX 1048576
+#define FILES_SPARE 64 /* that connections leave to the database, to HTTP, and to those who just come */
 
 /* What a turn does.
  *
@@ -47,6 +49,8 @@ struct transport {
 	nng_socket socket;
 	struct transport_events events;
 	const char *const *origins;
+	unsigned connections_max;
+	atomic_uint n_connections;
 	pthread_mutex_t mutex;
 	struct turn *turns;
 	unsigned n_receiving, n_sending;
@@ -200,10 +204,12 @@ void turn_drop(struct turn *turn)
 /* Before anything is read from it. */
 static void on_join(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
-	const struct transport *transport = arg;
+	struct transport *transport = arg;
 	char *headers;
 
 	(void)event;
+	if (atomic_fetch_add(&transport->n_connections, 1) >= transport->connections_max)
+		(void)nng_pipe_close(pipe);
 	if (nng_pipe_get_string(pipe, NNG_OPT_WS_REQUEST_HEADERS, &headers) != 0)
 		return; /* no WebSocket */
 	if (!origin_allowed(headers, transport->origins))
@@ -221,6 +227,7 @@ static void on_leave(nng_pipe pipe, nng_pipe_ev event, void *arg)
 	struct transport *transport = arg;
 
 	(void)event;
+	atomic_fetch_sub(&transport->n_connections, 1);
 	transport->events.left(transport->events.user, (uint32_t)nng_pipe_id(pipe));
 }
 
@@ -237,6 +244,8 @@ enum aside_code transport_open(const struct transport_events *events, struct tra
 	pthread_mutex_init(&transport->mutex, NULL);
 	pthread_cond_init(&transport->sent, NULL);
 	transport->events = *events;
+	long files = sysconf(_SC_OPEN_MAX);
+	transport->connections_max = files > 2 * FILES_SPARE ? (unsigned)(files - FILES_SPARE) : FILES_SPARE;
 	if ((rv = nng_socket_set_size(transport->socket, NNG_OPT_RECVMAXSZ, MESSAGE_BYTES_MAX)) != 0 ||
 			(rv = nng_pipe_notify(transport->socket, NNG_PIPE_EV_ADD_PRE, on_join, transport)) != 0 ||
 			(rv = nng_pipe_notify(transport->socket, NNG_PIPE_EV_REM_POST, on_leave, transport)) != 0) {

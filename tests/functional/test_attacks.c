@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -343,6 +344,35 @@ static void those_who_dawdle_delay_nobody(void **state)
 		close(fds[--n]);
 }
 
+/* However many come, the server finds files for a database that it has lost. */
+static void connections_leave_files_to_the_database(void **state)
+{
+	enum { FILES = 256 };
+	struct aside_harness *usual = harness;
+	struct aside_harness_options options = { .prepare = prepare,
+		.flags = (const char *[]){ "--listen", "tcp://127.0.0.1:0", "--keys", "keys", NULL } };
+	struct rlimit before, few;
+	int fds[2 * FILES];
+	(void)state;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = (struct rlimit){ FILES, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(aside_harness_start(&options, &harness, &status), ASIDE_OK);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	int64_t page = new_page();
+	for (unsigned i = 0; i < N_OF(fds); i++)
+		say(fds[i] = connect_tcp(TCP), greeting, sizeof greeting);
+	assert_true(world_sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+			      " WHERE application_name = 'aside-server'") > 0);
+	assert_int_equal(send_text(JOHNNY, page, 1, "Hello"), 1);
+	for (unsigned i = 0; i < N_OF(fds); i++)
+		close(fds[i]);
+	assert_served(aside_harness_listener(harness, 0, TCP));
+	assert_int_equal(aside_harness_stop(harness), 0);
+	harness = usual;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -354,6 +384,7 @@ int main(void)
 		cmocka_unit_test(those_who_go_while_they_send_leave_nothing_behind),
 		cmocka_unit_test(who_reads_no_replies_is_cut_off),
 		cmocka_unit_test(those_who_dawdle_delay_nobody),
+		cmocka_unit_test(connections_leave_files_to_the_database),
 	};
 	const struct aside_harness_options options = { .prepare = prepare,
 		.flags = (const char *[]){ "--listen", "tcp://127.0.0.1:0", "--listen",
