@@ -5,7 +5,7 @@
     embed.py --migrations NAME OUT.h OUT.c FILE.sql...    only a table of migrations, of this name
 
 A statement's head is described in op.h, a migration's in migrations/README.md; it is a file NNNN_name.up.sql or
-.down.sql, and grants.sql says what a server may do.  A head that does not say everything fails the build.
+.down.sql; citus.sql and grants.sql follow each `migrate up`.  A head that does not say everything fails the build.
 """
 import hashlib
 import pathlib
@@ -166,11 +166,12 @@ def migration(table, number, up):
 
 def migrations(table, paths):
     ups = [p for p in paths if p.name.endswith('.up.sql')]
-    grants = next(p for p in paths if p.name == 'grants.sql')
+    citus, grants = (next(p.read_text() for p in paths if p.name == name) for name in ('citus.sql', 'grants.sql'))
     made = [migration(table, n, up) for n, up in enumerate(ups, 1)]
     return (''.join(s for s, _ in made) + f'\nstatic const struct migration {table}_list[] = {{\n' + ''.join(m for _, m in made)
-            + f'}};\n\nstatic const char {table}_grants[] =\n{c_string(grants.read_text())};\n'
-            f'\nconst struct migrations {table} = {{ {table}_list, {len(ups)}, {table}_grants }};\n')
+            + f'}};\n\nstatic const char {table}_citus[] =\n{c_string(citus)};\n'
+            f'\nstatic const char {table}_grants[] =\n{c_string(grants)};\n'
+            f'\nconst struct migrations {table} = {{ {table}_list, {len(ups)}, {table}_citus, {table}_grants }};\n')
 
 
 def main(*args):

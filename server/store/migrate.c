@@ -146,8 +146,8 @@ static enum aside_code undo(PGconn *pg, const struct migration *migration, struc
 
 enum aside_code migrate_up(const char *dsn, const struct migrations *migrations, struct aside_status *err)
 {
-	const struct script_step steps[] = { { create_role, NULL }, { migrations->grants, NULL } };
-	const struct script grants = { true, steps, 2 };
+	const struct script_step steps[] = { { migrations->citus, NULL }, { create_role, NULL }, { migrations->grants, NULL } };
+	const struct script citus = { true, steps, 1 }, grants = { true, steps + 1, 2 };
 	CLEANUP(finishp) PGconn *pg = NULL;
 	struct applied applied;
 	enum aside_code code = open_locked(dsn, &pg, err);
@@ -158,6 +158,8 @@ enum aside_code migrate_up(const char *dsn, const struct migrations *migrations,
 		return code == ASIDE_OK ? check_servers(migrations, &applied, err) : code;
 	for (unsigned i = applied.n; code == ASIDE_OK && i < migrations->n; i++)
 		code = apply(pg, &migrations->list[i], err);
+	if (code == ASIDE_OK)
+		code = script_run(pg, "citus.sql", &citus, NULL, err);
 	return code == ASIDE_OK ? script_run(pg, "grants.sql", &grants, NULL, err) : code;
 }
 

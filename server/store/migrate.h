@@ -17,10 +17,10 @@ struct migration {
 struct migrations {
 	const struct migration *list; /* 1, 2, 3… */
 	unsigned n;
-	const char *grants; /* grants.sql */
+	const char *citus, *grants; /* citus.sql, grants.sql */
 };
 
-/* Applies what is missing, and then the grants.  Refuses a database whose applied migrations are others.  UNAVAILABLE
+/* Applies what is missing, then distributes new tables where there is Citus, then gives the grants.  Refuses a database whose applied migrations are others.  UNAVAILABLE
  * when another migration is under way, or a lock could not be had: what was applied by then stays, the next run goes on. */
 enum aside_code migrate_up(const char *dsn, const struct migrations *migrations, struct aside_status *err) MUST_CHECK;
 

@@ -5,12 +5,13 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 echo 'SELECT 1;' >grants.sql
+echo 'SELECT 1;' >citus.sql
 echo 'SELECT 1;' >0001_mine.down.sql
 
 # refused WHY <0001_mine.up.sql
 refused() {
 	cat >0001_mine.up.sql
-	if python3 "$embed" --migrations mine mine.h mine.c 0001_mine.up.sql 0001_mine.down.sql grants.sql 2>said; then
+	if python3 "$embed" --migrations mine mine.h mine.c 0001_mine.up.sql 0001_mine.down.sql citus.sql grants.sql 2>said; then
 		echo "not refused: $1"
 		exit 1
 	fi

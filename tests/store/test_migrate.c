@@ -16,7 +16,7 @@ enum { PAGE = 7, EXPANDED = 3 };
 /* Up to 0003, without the one that contracts. */
 static struct migrations expanded(void)
 {
-	return (struct migrations){ sql_next.list, EXPANDED, sql_next.grants };
+	return (struct migrations){ sql_next.list, EXPANDED, sql_next.citus, sql_next.grants };
 }
 
 static int64_t monotonic_us(void)
@@ -167,7 +167,7 @@ static void nobody_waits_long_behind_a_migration(void **state)
  * not valid. */
 static void a_build_that_failed_is_begun_again(void **state)
 {
-	const struct migrations first = { sql_next.list, EXPANDED - 1, sql_next.grants };
+	const struct migrations first = { sql_next.list, EXPANDED - 1, sql_next.citus, sql_next.grants };
 	struct fixture *fixture = *state;
 	struct migrator migrator;
 	char said[4096] = "";
@@ -199,6 +199,40 @@ static void a_build_that_failed_is_begun_again(void **state)
 	assert_int_equal(query_number(fixture, "SELECT count(*) FROM aside_migration"), EXPANDED);
 }
 
+/* Citus is not here: what stands in for its functions, with their signatures, writes down what it is asked for. */
+static void where_citus_is_tables_are_distributed(void **state)
+{
+	struct fixture *fixture = *state;
+	struct migrations next = expanded();
+	struct aside_status err;
+
+	(void)query_number(fixture, "CREATE SCHEMA stand_in;"
+			" CREATE TABLE stand_in.pg_dist_partition (logicalrelid regclass PRIMARY KEY, n serial, key text, next_to text);"
+			" CREATE TABLE stand_in.functions (name regprocedure PRIMARY KEY);"
+			" CREATE FUNCTION stand_in.create_distributed_table(table_name regclass, distribution_column text,"
+			" distribution_type text DEFAULT 'hash', colocate_with text DEFAULT 'default', shard_count int DEFAULT NULL)"
+			" RETURNS void LANGUAGE sql AS 'INSERT INTO stand_in.pg_dist_partition (logicalrelid, key, next_to) VALUES ($1, $2, $4)';"
+			" CREATE FUNCTION stand_in.create_distributed_function(function_name regprocedure, distribution_arg_name text DEFAULT NULL,"
+			" colocate_with text DEFAULT 'default', force_delegation bool DEFAULT NULL)"
+			" RETURNS void LANGUAGE sql AS 'INSERT INTO stand_in.functions VALUES ($1) ON CONFLICT DO NOTHING';"
+			" ALTER DATABASE postgres SET search_path = public, stand_in");
+	assert_int_equal(migrate_up(cluster_dsn(fixture->cluster), &sql_migrations, &err), ASIDE_OK);
+	assert_int_equal(query_number(fixture, "SELECT count(*) FROM pg_class c WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+			" AND (relname = 'aside_migration') = EXISTS (SELECT FROM pg_dist_partition d WHERE d.logicalrelid = c.oid)"), 0);
+	assert_int_equal(query_number(fixture, "SELECT count(*) FROM pg_dist_partition WHERE NOT CASE logicalrelid::text"
+			" WHEN 'page' THEN n = 1 AND key = 'page_id' AND next_to = 'none'"
+			" WHEN 'person_thread' THEN key = 'user_id' AND next_to = 'none'"
+			" ELSE key = 'page_id' AND next_to = 'public.page' END"), 0);
+	assert_int_equal(query_number(fixture, "SELECT count(*) FROM functions"), query_number(fixture, "SELECT count(*) FROM pg_proc"
+			" WHERE pronamespace = 'public'::regnamespace"));
+
+	/* Once; and what a later migration brings, too. */
+	assert_int_equal(migrate_up(cluster_dsn(fixture->cluster), &next, &err), ASIDE_OK);
+	assert_int_equal(query_number(fixture, "SELECT count(*) FROM pg_dist_partition WHERE logicalrelid = 'thread_label'::regclass"
+			" AND n = (SELECT count(*) FROM pg_dist_partition)"), 1);
+	(void)query_number(fixture, "DROP SCHEMA stand_in CASCADE; ALTER DATABASE postgres RESET search_path");
+}
+
 /* ── set-up ──────────────────────────────────────────────────────────────────────────────────────── */
 
 static int set_up(void **state)
@@ -222,7 +256,7 @@ static int undo(void **state)
 	struct aside_status err;
 
 	for (long n; (n = query_number(fixture, "SELECT count(*) FROM aside_migration")) > 1;) {
-		const struct migrations next = { sql_next.list, (unsigned)n, sql_next.grants };
+		const struct migrations next = { sql_next.list, (unsigned)n, sql_next.citus, sql_next.grants };
 		if (migrate_down(cluster_dsn(fixture->cluster), &next, &err) != ASIDE_OK)
 			return -1;
 	}
@@ -235,6 +269,7 @@ int main(void)
 		cmocka_unit_test_teardown(nobody_waits_long_behind_a_migration, undo),
 		cmocka_unit_test_teardown(a_build_that_failed_is_begun_again, undo),
 		cmocka_unit_test_teardown(an_old_server_goes_on, undo),
+		cmocka_unit_test_teardown(where_citus_is_tables_are_distributed, undo),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, fixture_stop);

@@ -11,7 +11,7 @@ WITH access AS (
 			AND (a.page_id IS NULL OR $2 NOT IN (a.uploader_id, coalesce(a.user_id, 0)))
 			THEN 'ROLE_REQUIRED'
 		WHEN a.page_id IS NULL OR (SELECT m.unsent FROM message m
-			WHERE m.page_id = a.page_id AND m.user_id = a.user_id AND m.seq = a.seq) THEN 'ATTACHMENT_NOT_FOUND'
+			WHERE m.page_id = $1 AND m.user_id = a.user_id AND m.seq = a.seq) THEN 'ATTACHMENT_NOT_FOUND'
 		WHEN $3::int2 > 0
 			AND (a.uploader_id = $2 AND (a.side = 1 OR me.role >= $3::int2)) IS NOT TRUE
 			AND (a.seq IS NOT NULL AND (a.user_id = $2 OR me.role >= $3::int2)) IS NOT TRUE

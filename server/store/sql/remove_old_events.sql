@@ -8,10 +8,10 @@ WITH old AS MATERIALIZED (
 	SELECT e.event_number, bool_and(e.at < $2) OVER (ORDER BY e.event_number) AS goes
 	FROM page p CROSS JOIN LATERAL (
 		(SELECT m.event_number, m.sent_at AS at FROM message m
-		WHERE m.page_id = p.page_id AND m.event_number >= p.first_event ORDER BY m.event_number LIMIT $3)
+		WHERE m.page_id = $1 AND m.event_number >= p.first_event ORDER BY m.event_number LIMIT $3)
 		UNION ALL
 		(SELECT v.event_number, v.at FROM page_event v
-		WHERE v.page_id = p.page_id AND v.event_number >= p.first_event ORDER BY v.event_number LIMIT $3)
+		WHERE v.page_id = $1 AND v.event_number >= p.first_event ORDER BY v.event_number LIMIT $3)
 		ORDER BY event_number LIMIT $3) e
 	WHERE p.page_id = $1
 ), range AS MATERIALIZED (

@@ -8,7 +8,7 @@
 WITH old AS MATERIALIZED (
 	SELECT m.user_id, m.seq, m.event_number, m.n_attachments, bool_and(m.sent_at < $2) OVER (ORDER BY m.event_number) AS goes
 	FROM page p CROSS JOIN LATERAL (
-		SELECT * FROM message m WHERE m.page_id = p.page_id AND m.event_number >= p.first_message
+		SELECT * FROM message m WHERE m.page_id = $1 AND m.event_number >= p.first_message
 			AND m.event_number < p.first_event ORDER BY m.event_number LIMIT $3) m
 	WHERE p.page_id = $1
 ), doomed AS MATERIALIZED (

@@ -8,7 +8,7 @@
 --   event_number int8
 WITH verdict AS MATERIALIZED (
 	SELECT page.settings_version, (SELECT last.changed_at FROM page_settings last
-			WHERE last.page_id = page.page_id AND last.version = page.settings_version) AS last_changed_at, made.version AS made_version, CASE
+			WHERE last.page_id = $1 AND last.version = page.settings_version) AS last_changed_at, made.version AS made_version, CASE
 		WHEN made.version IS NOT NULL THEN NULL
 		WHEN me.role IS NULL THEN 'PAGE_NOT_FOUND'
 		WHEN me.role < $3::int2 THEN 'ROLE_REQUIRED'
