@@ -97,12 +97,12 @@ ssize_t sendmsg_whole(int fd, const struct msghdr *message, int flags)
 
 int epoll_wait_plain(int epoll, struct epoll_event *events, int most, int timeout_ms)
 {
-	long n = syscall(SYS_epoll_pwait, epoll, events, most, timeout_ms, NULL, (size_t)0);
+	int n = epoll_pwait(epoll, events, most, timeout_ms, NULL); /* which sanitizers know */
 
-	for (long i = 0; i < n; i++)
+	for (int i = 0; i < n; i++)
 		if (events[i].events & (EPOLLERR | EPOLLHUP))
 			events[i].events = EPOLLIN | EPOLLOUT;
-	return (int)n;
+	return n;
 }
 
 /* ── who calls ───────────────────────────────────────────────────────────────────────────────────── */
@@ -157,5 +157,5 @@ __attribute__((visibility("default"))) int epoll_wait(int epoll, struct epoll_ev
 {
 	if (is_nng((uintptr_t)__builtin_return_address(0)))
 		return epoll_wait_plain(epoll, events, most, timeout_ms);
-	return (int)syscall(SYS_epoll_pwait, epoll, events, most, timeout_ms, NULL, (size_t)0);
+	return epoll_pwait(epoll, events, most, timeout_ms, NULL);
 }
