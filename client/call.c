@@ -96,10 +96,10 @@ static enum aside_code create_intercepted(const struct aside_options *channel, c
 	struct aside_intercepted call = { .method = method, .request = request, .options = *options };
 	struct aside_status status = { 0 };
 	struct chain chain = { 0 };
-	enum aside_code code = chain_before(&chain, channel, &call, &status);
+	enum aside_code code = chain_enter(&chain, channel, &call, &status);
 
 	if (code == ASIDE_OK && (code = create(method, request, &call.options, ret, &status)) != ASIDE_OK)
-		chain_after(&chain, method, &status);
+		chain_leave(&chain, method, &status);
 	if (code == ASIDE_OK)
 		(*ret)->chain = chain;
 	else if (err != NULL)
@@ -137,7 +137,7 @@ void pending_free(struct pending *call)
 	if (call->chain.n > 0) {
 		struct aside_status status;
 		pending_status(call, &status);
-		chain_after(&call->chain, call->method, &status);
+		chain_leave(&call->chain, call->method, &status);
 	}
 	received_release(call->received);
 	free(call);

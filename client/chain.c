@@ -22,7 +22,7 @@ static enum aside_code pass(struct chain *chain, const struct aside_interceptor 
 	return code;
 }
 
-enum aside_code chain_before(struct chain *chain, const struct aside_options *channel, struct aside_intercepted *call,
+enum aside_code chain_enter(struct chain *chain, const struct aside_options *channel, struct aside_intercepted *call,
 		struct aside_status *err)
 {
 	const struct aside_interceptor *own = call->options.interceptor;
@@ -42,7 +42,7 @@ enum aside_code chain_before(struct chain *chain, const struct aside_options *ch
 	if (code == ASIDE_OK)
 		return ASIDE_OK;
 	status.code = code;
-	chain_after(chain, call->method, &status);
+	chain_leave(chain, call->method, &status);
 	if (err != NULL)
 		*err = status;
 	return code;
@@ -82,7 +82,7 @@ void chain_keep_metadata(struct chain *chain, const struct frame *reply)
 	}
 }
 
-void chain_after(struct chain *chain, const struct aside_method *method, const struct aside_status *status)
+void chain_leave(struct chain *chain, const struct aside_method *method, const struct aside_status *status)
 {
 	int64_t ended_us = chain->ended_us != 0 ? chain->ended_us : channel_now_us();
 	struct aside_outcome outcome = { status, ended_us - chain->began_us, chain->metadata, chain->n_metadata };

@@ -17,11 +17,11 @@ struct chain {
 
 /* Runs `before` for a call in `call`, whose method, request and options are set.  Where one refuses, those before it
  * have had their `after`. */
-enum aside_code chain_before(struct chain *chain, const struct aside_options *channel, struct aside_intercepted *call,
+enum aside_code chain_enter(struct chain *chain, const struct aside_options *channel, struct aside_intercepted *call,
 		struct aside_status *err) MUST_CHECK;
 
 /* Keeps what came beside a reply, where somebody will look at it; without memory it is lost. */
 void chain_keep_metadata(struct chain *chain, const struct frame *reply);
 
 /* Runs `after`, and frees. */
-void chain_after(struct chain *chain, const struct aside_method *method, const struct aside_status *status);
+void chain_leave(struct chain *chain, const struct aside_method *method, const struct aside_status *status);
