@@ -78,6 +78,13 @@ static enum aside_code refuse(struct admission *admission, const char *reason, c
 	return ASIDE_RESOURCE_EXHAUSTED;
 }
 
+enum aside_code admission_draining(struct aside_status *err)
+{
+	(void)fail(err, ASIDE_UNAVAILABLE, "DRAINING", "the server is shutting down");
+	err->not_executed = true;
+	return ASIDE_UNAVAILABLE;
+}
+
 /* How many calls may be under way, so that this one makes its deadline. */
 static unsigned limit_for(const struct admission *admission, const struct call *call, int64_t now_us)
 {
@@ -128,8 +135,7 @@ enum aside_code admission_enter(struct admission *admission, const struct call *
 	enum aside_code code = ASIDE_OK;
 
 	if (admission->closed && (method->callers & ASIDE_CALLER_ANYONE) == 0) {
-		code = fail(err, ASIDE_UNAVAILABLE, "DRAINING", "the server is shutting down");
-		err->not_executed = true;
+		code = admission_draining(err);
 	} else if (!fits) {
 		code = refuse(admission, "TOO_MANY_CALLS", "the server has too many calls under way", err);
 	} else if (principal >= share) {

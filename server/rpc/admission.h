@@ -30,6 +30,9 @@ void admission_free(struct admission *admission);
 enum aside_code admission_enter(struct admission *admission, const struct call *call, unsigned index, int64_t now_us,
 		struct ticket *ret, struct aside_status *err) MUST_CHECK;
 
+/* How a call is refused because the server drains. */
+enum aside_code admission_draining(struct aside_status *err);
+
 /* A call that was taken has been answered; it is over once its reply has left: admission_over(). */
 void admission_leave(struct admission *admission, const struct ticket *ticket);
 void admission_over(struct admission *admission, unsigned n);
