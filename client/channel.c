@@ -11,6 +11,7 @@
 static const struct failure lost = { ASIDE_UNAVAILABLE, "CONNECTION_LOST",
 	"the connection was lost; whether the call was executed is unknown", false };
 static const struct failure not_connected = { ASIDE_UNAVAILABLE, "NOT_CONNECTED", "no server could be reached", true };
+static const struct failure leaving = { ASIDE_UNAVAILABLE, "DRAINING", "the server shuts down and did not take the call", true };
 static const struct failure late = { ASIDE_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the deadline passed", false };
 static const struct failure no_memory = { ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory", true };
 
@@ -206,6 +207,14 @@ static bool is_elsewhere(struct aside_channel *channel, const struct endpoint *e
 	return other != NULL && other != endpoint;
 }
 
+/* Why a call ends that had no reply and is not tried again. */
+static const struct failure *why_not(const struct pending *call, const struct endpoint *endpoint)
+{
+	if (call->maybe_executed)
+		return &lost;
+	return endpoint->state == ENDPOINT_LEAVING ? &leaving : &not_connected;
+}
+
 void channel_fail_attempt(struct aside_channel *channel, struct attempt *attempt, enum retry_cause cause,
 		uint64_t retry_after_us)
 {
@@ -222,7 +231,7 @@ void channel_fail_attempt(struct aside_channel *channel, struct attempt *attempt
 			retry_wanted(&channel->budget, call->method, cause, call->tries, retry_after_us,
 					is_elsewhere(channel, endpoint, now), channel_random(channel), &delay_us);
 	if (!again || now + delay_us >= call->deadline_us) {
-		channel_end(channel, call, call->received != NULL ? NULL : call->maybe_executed ? &lost : &not_connected);
+		channel_end(channel, call, call->received != NULL ? NULL : why_not(call, endpoint));
 		return;
 	}
 	received_release(TAKE(call->received));
