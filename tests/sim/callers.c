@@ -1,0 +1,339 @@
+/* See callers.h. */
+#include "callers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "echo.stub.h"
+#include "fibers.h"
+#include "history.h"
+#include "service.h"
+#include "sim.h"
+
+#define SMALL_BYTES_MAX 2000
+#define LARGE_BYTES_MAX 200000 /* beyond what a server handles on the network's threads */
+#define LARGE_ONE_IN 25
+#define ITEM_BYTES_MAX 12000 /* so that credit in bytes runs out, too */
+#define ITEMS_MAX 200
+#define AHEAD_MAX 12 /* items sent to a conversation and not heard back: within the credit */
+#define PATIENT_MS 30000
+#define SHORT_MS_MAX 200
+#define LONG_MS_MAX 8000
+#define ABANDON_ONE_IN 12
+#define REST_US_MAX 12000000 /* of a reader who stops */
+
+static struct {
+	struct calling how;
+	unsigned left;
+} callers;
+
+/* ── a call
+ * ──────────────────────────────────────────────────────────────────────────────────────── */
+
+/* A call as it is about to be made. */
+struct attempt {
+	struct record *record;
+	struct aside_metadata metadata;
+	struct aside_call_options options;
+};
+
+static void prepare(struct attempt *attempt, unsigned method)
+{
+	uint32_t timeout_ms = PATIENT_MS;
+
+	if (!callers.how.patient)
+		timeout_ms = (uint32_t)chance_between(
+				1, chance_one_in(4) ? SHORT_MS_MAX : LONG_MS_MAX);
+	attempt->record = history_add(&echo_v1_echo_service.methods[method],
+			fiber_now_us() + timeout_ms * 1000ll);
+	attempt->metadata = (struct aside_metadata){ CALL_KEY, &attempt->record->id,
+		sizeof attempt->record->id };
+	attempt->options = (struct aside_call_options){ .timeout_ms = timeout_ms,
+		.metadata = &attempt->metadata,
+		.n_metadata = 1,
+		.wait_for_ready = chance_one_in(4) };
+}
+
+/* Bytes that no other call has.  The caller's to free. */
+static ProtobufCBinaryData make_payload(uint64_t id)
+{
+	size_t size = (size_t)chance_between(
+			0, chance_one_in(LARGE_ONE_IN) ? LARGE_BYTES_MAX : SMALL_BYTES_MAX);
+	uint8_t *bytes = malloc(size + 1);
+
+	for (size_t i = 0; i < size; i++)
+		bytes[i] = (uint8_t)(id * 31 + i);
+	return (ProtobufCBinaryData){ size, bytes };
+}
+
+static void check_response(const struct record *record, const Echo__V1__EchoRequest *request,
+		const Echo__V1__EchoResponse *response)
+{
+	if (response->payload.len != request->payload.len ||
+			(request->payload.len > 0 &&
+					memcmp(response->payload.data, request->payload.data,
+							request->payload.len) != 0))
+		sim_fail("call %llu has the answer to another", (unsigned long long)record->id);
+}
+
+static unsigned draw_unary(void)
+{
+	return chance_one_in(2) ? echo_v1_echo_service_note_index : echo_v1_echo_service_echo_index;
+}
+
+static void call_and_wait(void)
+{
+	Echo__V1__EchoRequest request = ECHO__V1__ECHO_REQUEST__INIT;
+	ProtobufCMessage *response = NULL;
+	struct aside_status status;
+	struct attempt attempt;
+
+	prepare(&attempt, draw_unary());
+	request.payload = make_payload(attempt.record->id);
+	if (chance_one_in(4))
+		attempt.options.hedge_after_ms = (uint32_t)chance_between(1, 50);
+	attempt.record->waits = true;
+	attempt.record->must_succeed = callers.how.well;
+	if (aside_call(callers.how.channel, attempt.record->method, &request.base, &attempt.options,
+			    &response, &status) == ASIDE_OK)
+		check_response(attempt.record, &request, (void *)response);
+	history_ended(attempt.record, &status);
+	aside_free(response);
+	free(request.payload.data);
+}
+
+/* ── a call that calls back
+ * ──────────────────────────────────────────────────────────────────────── */
+
+struct started {
+	struct record *record;
+	Echo__V1__EchoRequest request;
+};
+
+static void on_done(void *user, ProtobufCMessage *response, const struct aside_status *status)
+{
+	struct started *started = user;
+
+	if (status->code == ASIDE_OK)
+		check_response(started->record, &started->request, (void *)response);
+	aside_free(response);
+	history_ended(started->record, status);
+	fiber_wake(started);
+}
+
+static void call_and_cancel(void)
+{
+	struct started started = { .request = ECHO__V1__ECHO_REQUEST__INIT };
+	struct attempt attempt;
+	struct aside_status status;
+	uint64_t handle = 0;
+
+	prepare(&attempt, draw_unary());
+	started.record = attempt.record;
+	started.request.payload = make_payload(attempt.record->id);
+	attempt.record->waits = true;
+	attempt.record->cancelled = !callers.how.patient && chance_one_in(2);
+	attempt.record->must_succeed = callers.how.well && !attempt.record->cancelled;
+	if (aside_call_start(callers.how.channel, attempt.record->method, &started.request.base,
+			    &attempt.options, on_done, &started, &handle, &status) != ASIDE_OK)
+		sim_fail("a call cannot be started: %s", status.message);
+	if (attempt.record->cancelled) {
+		fiber_sleep(chance_between(0, 50000));
+		aside_call_cancel(callers.how.channel, handle);
+	}
+	while (!attempt.record->ended)
+		(void)fiber_wait(&started, INT64_MAX);
+	free(started.request.payload.data);
+}
+
+/* ── streams
+ * ─────────────────────────────────────────────────────────────────────────────────────── */
+
+/* A stream of its caller's making. */
+struct reader {
+	struct attempt attempt;
+	struct aside_stream *stream;
+	struct aside_status status;
+	struct mark next; /* item */
+	uint64_t sent;
+};
+
+/* Of a stream, a drain is an end: it is opened again elsewhere. */
+static void end_stream(struct reader *reader, const struct aside_status *status)
+{
+	struct record *record = reader->attempt.record;
+
+	record->must_succeed = callers.how.well && !record->cancelled &&
+			!(callers.how.drained && status->code == ASIDE_UNAVAILABLE &&
+					strcmp(status->reason, "DRAINING") == 0);
+	history_ended(record, status);
+}
+
+static bool open_stream(struct reader *reader, unsigned method, const ProtobufCMessage *request)
+{
+	prepare(&reader->attempt, method);
+	reader->next.id = reader->attempt.record->id;
+	if (aside_stream_open(callers.how.channel, reader->attempt.record->method, request,
+			    &reader->attempt.options, NULL, &reader->stream,
+			    &reader->status) == ASIDE_OK)
+		return true;
+	sim_fail("a stream cannot be opened: %s", reader->status.message);
+}
+
+/* The next item, checked; false: there is none, or the call has ended. */
+static bool receive(struct reader *reader)
+{
+	Echo__V1__EchoResponse *item = NULL;
+
+	reader->attempt.record->waits = true;
+	enum aside_code code = aside_stream_receive(
+			reader->stream, (ProtobufCMessage **)(void *)&item, &reader->status);
+	reader->attempt.record->waits = false;
+	if (code == ASIDE_OK)
+		reader->status = (struct aside_status){ 0 };
+	if (code != ASIDE_OK || item == NULL)
+		return false;
+	if (item->payload.len < sizeof reader->next ||
+			memcmp(item->payload.data, &reader->next, sizeof reader->next) != 0)
+		sim_fail("call %llu: expected item %llu and got another",
+				(unsigned long long)reader->next.id,
+				(unsigned long long)reader->next.n);
+	reader->next.n++;
+	aside_free(item);
+	return true;
+}
+
+static bool send_next(struct reader *reader)
+{
+	Echo__V1__EchoRequest item = ECHO__V1__ECHO_REQUEST__INIT;
+	struct mark mark = { reader->attempt.record->id, reader->sent };
+	size_t size = sizeof mark + (size_t)chance_between(0, ITEM_BYTES_MAX);
+
+	item.payload = (ProtobufCBinaryData){ size, calloc(1, size) };
+	memcpy(item.payload.data, &mark, sizeof mark);
+	reader->attempt.record->waits = true;
+	enum aside_code code = aside_stream_send(reader->stream, &item.base, &reader->status);
+	reader->attempt.record->waits = false;
+	free(item.payload.data);
+	reader->sent += code == ASIDE_OK;
+	return code == ASIDE_OK;
+}
+
+/* Now and then a caller has enough; true: it has. */
+static bool may_abandon(struct reader *reader)
+{
+	static const struct aside_status cancelled = { .code = ASIDE_CANCELLED };
+
+	if (callers.how.patient || !chance_one_in(ABANDON_ONE_IN * 10))
+		return false;
+	reader->attempt.record->cancelled = true;
+	if (chance_one_in(2))
+		aside_stream_cancel(reader->stream);
+	aside_stream_close(reader->stream);
+	reader->stream = NULL;
+	end_stream(reader, &cancelled);
+	return true;
+}
+
+static void read_repeated(void)
+{
+	Echo__V1__RepeatRequest request = ECHO__V1__REPEAT_REQUEST__INIT;
+	size_t size = (size_t)chance_between(0, chance_one_in(3) ? ITEM_BYTES_MAX : 20);
+	struct reader reader = { 0 };
+	bool rests = chance_one_in(4);
+
+	request.count = (uint64_t)chance_between(0, ITEMS_MAX);
+	request.payload = (ProtobufCBinaryData){ size, calloc(1, size + 1) };
+	(void)open_stream(&reader, echo_v1_echo_service_repeat_index, &request.base);
+	while (receive(&reader) && !may_abandon(&reader))
+		if (rests && chance_one_in(20))
+			fiber_sleep(chance_between(
+					0, REST_US_MAX / (callers.how.patient ? 20 : 1)));
+	free(request.payload.data);
+	if (reader.stream == NULL)
+		return;
+	if (reader.status.code == ASIDE_OK && reader.next.n != request.count)
+		sim_fail("call %llu ends well after %llu items of %llu",
+				(unsigned long long)reader.next.id,
+				(unsigned long long)reader.next.n,
+				(unsigned long long)request.count);
+	end_stream(&reader, &reader.status);
+	aside_stream_close(reader.stream);
+}
+
+static void have_collected(void)
+{
+	uint64_t count = (uint64_t)chance_between(0, ITEMS_MAX);
+	ProtobufCMessage *response = NULL;
+	struct reader reader = { 0 };
+
+	(void)open_stream(&reader, echo_v1_echo_service_collect_index, NULL);
+	while (reader.sent < count && send_next(&reader))
+		if (may_abandon(&reader))
+			return;
+	reader.attempt.record->waits = true;
+	if (aside_stream_finish(reader.stream, &response, &reader.status) == ASIDE_OK &&
+			((Echo__V1__CollectResponse *)(void *)response)->items != count)
+		sim_fail("call %llu: not all items were collected",
+				(unsigned long long)reader.next.id);
+	end_stream(&reader, &reader.status);
+	aside_free(response);
+	aside_stream_close(reader.stream);
+}
+
+static void converse(void)
+{
+	uint64_t count = (uint64_t)chance_between(0, ITEMS_MAX / 2);
+	struct reader reader = { 0 };
+	bool open = true;
+
+	(void)open_stream(&reader, echo_v1_echo_service_converse_index, NULL);
+	while (open && reader.sent < count) {
+		open = send_next(&reader);
+		while (open && reader.sent - reader.next.n > chance_below(AHEAD_MAX))
+			open = receive(&reader);
+		if (may_abandon(&reader))
+			return;
+	}
+	aside_stream_close_send(reader.stream);
+	while (receive(&reader))
+		;
+	if (reader.status.code == ASIDE_OK && reader.next.n != count)
+		sim_fail("call %llu: ends well after %llu answers to %llu items",
+				(unsigned long long)reader.next.id,
+				(unsigned long long)reader.next.n, (unsigned long long)count);
+	end_stream(&reader, &reader.status);
+	aside_stream_close(reader.stream);
+}
+
+/* ── callers
+ * ─────────────────────────────────────────────────────────────────────────────────────── */
+
+static void *call(void *arg)
+{
+	static void (*const kinds[])(void) = { call_and_wait, call_and_wait, call_and_wait,
+		call_and_cancel, call_and_cancel, read_repeated, have_collected, converse };
+
+	(void)arg;
+	for (unsigned i = 0; i < callers.how.calls; i++) {
+		kinds[chance_below(sizeof kinds / sizeof *kinds)]();
+		if (!chance_one_in(3))
+			fiber_sleep(chance_between(0, callers.how.pause_us_max));
+	}
+	callers.left--;
+	fiber_wake(&callers);
+	return NULL;
+}
+
+void callers_start(const struct calling *calling, unsigned n)
+{
+	callers.how = *calling;
+	for (callers.left = 0; callers.left < n; callers.left++)
+		fiber_start("a caller", call, NULL);
+}
+
+void callers_wait(void)
+{
+	while (callers.left > 0)
+		(void)fiber_wait(&callers, INT64_MAX);
+}

@@ -1,0 +1,355 @@
+/* One client, one or two servers, and a network that is drawn from a seed: the library and the
+ * runtime as they ship, all but their two transports (net.h), with threads and time that belong to
+ * the simulation (fibers.h).
+ *
+ *     sim SEED                     one run, with its trace
+ *     sim --seeds N [--from S]     N runs from seed S (1) on; the first that fails is printed, with
+ * the end of its trace
+ *
+ * A seed draws how the network is, what befalls it and the servers, who calls what, and every turn
+ * of every thread: the same seed is the same run, always.  What must hold, whatever befalls:
+ *
+ *   - a call ends once, at its deadline at the latest; an answer is the answer to its request, and
+ * was executed
+ *   - a call that is not idempotent is executed once at most; one that certainly was not executed
+ * was not
+ *   - items of a stream arrive in order, without a gap, none twice, and then the end does
+ *   - a reader that stops stops no other call; a drain fails no call (of streams it is an end)
+ *   - in the end no turn, no ticket, no session, no byte in a ledger is left, and nobody says
+ * anything more */
+#include "sim.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "aside/channel.h"
+#include "callers.h"
+#include "fibers.h"
+#include "history.h"
+#include "log.h"
+#include "net.h"
+#include "service.h"
+
+#define NODES_MAX 2
+#define CALLERS_MAX 8
+#define CALLS_MAX 12
+#define SILENCE_US 65000000ll /* after which both sides have given up who keeps silent, and a bit \
+			       */
+#define IDLE_MESSAGES_MAX 24  /* of two connections in that time: heartbeats */
+#define COME_BACK_US 2000000  /* for clients, before a rolling restart goes on */
+#define CLOSE_US_MAX 1000000
+#define DRAIN_US_MAX 4000000
+#define HANG_SECONDS 60 /* of real time, for one run */
+#define LINES_KEPT 500
+#define LINE_BYTES 200
+
+static const char *const urls[NODES_MAX] = { "tcp://one:1", "tcp://two:2" };
+
+static struct {
+	uint64_t seed;
+	bool loud; /* the trace is printed as it comes */
+	char lines[LINES_KEPT][LINE_BYTES];
+	uint64_t n_lines;
+	uint64_t sum; /* of the trace */
+} trace;
+
+/* ── the trace
+ * ───────────────────────────────────────────────────────────────────────────────────── */
+
+void sim_trace(const char *format, ...)
+{
+	static int64_t began_us;
+	char *line = trace.lines[trace.n_lines % LINES_KEPT];
+	va_list args;
+
+	if (trace.n_lines++ == 0)
+		began_us = fiber_now_us();
+	int n = snprintf(line, LINE_BYTES, "%12.6f  ", (double)(fiber_now_us() - began_us) / 1e6);
+	va_start(args, format);
+	(void)vsnprintf(line + n, LINE_BYTES - (size_t)n, format, args);
+	va_end(args);
+	for (const char *p = line; *p != '\0'; p++)
+		trace.sum = (trace.sum ^ (uint8_t)*p) * 0x100000001B3ull;
+	if (trace.loud)
+		printf("%s\n", line);
+}
+
+static void print_trace(void)
+{
+	uint64_t first = trace.n_lines > LINES_KEPT ? trace.n_lines - LINES_KEPT : 0;
+
+	for (uint64_t i = first; i < trace.n_lines && !trace.loud; i++)
+		printf("%s\n", trace.lines[i % LINES_KEPT]);
+}
+
+noreturn void sim_fail(const char *format, ...)
+{
+	va_list args;
+
+	print_trace();
+	printf("seed %llu: ", (unsigned long long)trace.seed);
+	va_start(args, format);
+	(void)vprintf(format, args);
+	va_end(args);
+	printf("\n");
+	fflush(stdout);
+	_exit(EXIT_FAILURE);
+}
+
+/* A crash, or a run that does not end, is a failure like any other. */
+static void on_signal(int signal)
+{
+	sim_fail(signal == SIGALRM ? "the run does not end" : "signal %d", signal);
+}
+
+/* ── what befalls
+ * ────────────────────────────────────────────────────────────────────────────────── */
+
+/* What a seed may have befall. */
+struct fate {
+	unsigned nodes;
+	bool losses, crashes, partitions, drains;
+	int64_t pause_us_max;
+};
+
+static struct {
+	struct fate fate;
+	struct node *nodes[NODES_MAX];
+	bool calm, still; /* nothing more shall happen; nothing does */
+	unsigned dying;
+} events;
+
+static void draw_fate(struct fate *fate, struct weather *weather)
+{
+	uint64_t kind = chance_below(6);
+
+	*fate = (struct fate){ .nodes = 1 + (unsigned)chance_below(NODES_MAX),
+		.pause_us_max = chance_between(20000, 3000000) };
+	fate->losses = kind == 1 || kind == 5;
+	fate->crashes = kind == 2 || kind == 5;
+	fate->partitions = kind == 3 || kind == 5;
+	fate->drains = kind == 4 || kind == 5;
+	*weather = (struct weather){ .delay_us_max = chance_between(0, 40000),
+		.hand_over_us_max = chance_between(0, 5000) };
+}
+
+/* Ends after its network: the dead execute what they have. */
+static void *bury(void *node)
+{
+	node_bury(node);
+	events.dying--;
+	fiber_wake(&events);
+	return NULL;
+}
+
+static void crash(unsigned i)
+{
+	net_crash(urls[i], chance_one_in(2));
+	events.dying++;
+	fiber_start("the dead", bury, events.nodes[i]);
+	fiber_sleep(chance_between(0, 3000000));
+	events.nodes[i] = node_start(urls[i]);
+}
+
+static void restart(unsigned i)
+{
+	int64_t began_us = fiber_now_us();
+
+	sim_trace("%s drains", urls[i]);
+	unsigned left = node_drain(events.nodes[i]);
+	sim_trace("%s has drained in %lld us", urls[i], (long long)(fiber_now_us() - began_us));
+	if (left > 0)
+		sim_fail("a drain has left %u calls", left);
+	fiber_sleep(chance_between(0, 500000));
+	events.nodes[i] = node_start(urls[i]);
+	fiber_sleep(COME_BACK_US);
+}
+
+static void befall(void)
+{
+	unsigned i = (unsigned)chance_below(events.fate.nodes);
+
+	switch (chance_below(4)) {
+	case 0:
+		if (events.fate.losses)
+			net_lose_one();
+		break;
+	case 1:
+		if (events.fate.crashes)
+			crash(i);
+		break;
+	case 2:
+		if (events.fate.partitions)
+			net_cut_off(urls[i],
+					fiber_now_us() +
+							chance_between(1000,
+									chance_one_in(3)
+											? 90000000
+											: 2000000));
+		break;
+	default:
+		if (events.fate.drains)
+			restart(i);
+	}
+}
+
+static void *run_events(void *arg)
+{
+	(void)arg;
+	while (!events.calm) {
+		fiber_sleep(chance_between(0, events.fate.pause_us_max));
+		befall();
+	}
+	events.still = true;
+	fiber_wake(&events);
+	return NULL;
+}
+
+static void *watch(void *arg)
+{
+	(void)arg;
+	while (!events.still) {
+		fiber_sleep(1000000);
+		history_check_late();
+	}
+	return NULL;
+}
+
+/* ── a run
+ * ───────────────────────────────────────────────────────────────────────────────────────── */
+
+static void check_nodes(bool gone)
+{
+	for (unsigned i = 0; i < events.fate.nodes; i++) {
+		const char *leftover = node_leftover(events.nodes[i], gone);
+		if (leftover != NULL)
+			sim_fail("%s is left at %s", leftover, urls[i]);
+	}
+}
+
+static struct aside_channel *open_channel(void)
+{
+	struct aside_channel *channel = NULL;
+	struct aside_status status;
+	char addresses[64];
+
+	(void)snprintf(addresses, sizeof addresses, "%s%s%s", urls[0],
+			events.fate.nodes > 1 ? "," : "", events.fate.nodes > 1 ? urls[1] : "");
+	if (aside_channel_open(addresses, NULL, &channel, &status) != ASIDE_OK)
+		sim_fail("no channel: %s", status.message);
+	return channel;
+}
+
+/* Everybody has come to rest: both sides let go of everything, in time. */
+static void take_leave(struct aside_channel *channel)
+{
+	fiber_sleep(SILENCE_US);
+	check_nodes(false);
+	uint64_t arrived = net_arrived();
+	fiber_sleep(SILENCE_US);
+	arrived = net_arrived() - arrived;
+	if (arrived > IDLE_MESSAGES_MAX)
+		sim_fail("%llu messages while nobody called", (unsigned long long)arrived);
+	int64_t began_us = fiber_now_us();
+	aside_channel_close(channel);
+	if (fiber_now_us() - began_us > CLOSE_US_MAX)
+		sim_fail("the channel took %lld us to close",
+				(long long)(fiber_now_us() - began_us));
+	fiber_sleep(SILENCE_US);
+	check_nodes(true);
+	for (unsigned i = 0; i < events.fate.nodes; i++) {
+		began_us = fiber_now_us();
+		if (node_drain(events.nodes[i]) > 0 || fiber_now_us() - began_us > DRAIN_US_MAX)
+			sim_fail("%s did not drain, although it had nothing to do", urls[i]);
+	}
+}
+
+static void run(void)
+{
+	struct weather weather;
+
+	memset(&events, 0, sizeof events);
+	draw_fate(&events.fate, &weather);
+	const struct fate *fate = &events.fate;
+	sim_trace("%u servers;%s%s%s%s; messages take up to %lld us, and %lld us", fate->nodes,
+			fate->losses ? " losses" : "", fate->crashes ? " crashes" : "",
+			fate->partitions ? " partitions" : "", fate->drains ? " drains" : "",
+			(long long)weather.delay_us_max, (long long)weather.hand_over_us_max);
+	history_open();
+	net_open(&weather);
+	for (unsigned i = 0; i < fate->nodes; i++)
+		events.nodes[i] = node_start(urls[i]);
+	struct calling calling = { .channel = open_channel(),
+		.calls = 1 + (unsigned)chance_below(CALLS_MAX),
+		.pause_us_max = chance_between(0, 1000000),
+		.well = !fate->losses && !fate->crashes && !fate->partitions,
+		.drained = fate->drains };
+	calling.patient = calling.well;
+	callers_start(&calling, 1 + (unsigned)chance_below(CALLERS_MAX));
+	fiber_start("fate", run_events, NULL);
+	fiber_start("the watch", watch, NULL);
+	callers_wait();
+	events.calm = true;
+	while (!events.still || events.dying > 0)
+		(void)fiber_wait(&events, INT64_MAX);
+	for (unsigned i = 0; i < fate->nodes; i++)
+		net_cut_off(urls[i], 0);
+	take_leave(calling.channel);
+	if (net_turns() > 0)
+		sim_fail("%u turns were not given back", net_turns());
+	net_close();
+	fiber_sleep(2000000);
+	if (fibers_left() > 0)
+		sim_fail("%u threads are left", fibers_left());
+	history_check();
+	history_close();
+}
+
+static uint64_t run_seed(uint64_t seed)
+{
+	trace.seed = seed;
+	trace.n_lines = 0;
+	trace.sum = seed;
+	alarm(HANG_SECONDS);
+	fibers_run(seed, run);
+	alarm(0);
+	return trace.sum;
+}
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: sim SEED\n       sim --seeds N [--from S]\n");
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t from = 1, n = 1;
+
+	log_init(LOG_ERROR);
+	signal(SIGALRM, on_signal);
+	signal(SIGSEGV, on_signal);
+	signal(SIGABRT, on_signal);
+	if (argc == 2 && argv[1][0] != '-') {
+		from = strtoull(argv[1], NULL, 10);
+		trace.loud = true;
+	} else if ((argc == 3 || (argc == 5 && strcmp(argv[3], "--from") == 0)) &&
+			strcmp(argv[1], "--seeds") == 0) {
+		n = strtoull(argv[2], NULL, 10);
+		from = argc == 5 ? strtoull(argv[4], NULL, 10) : 1;
+	} else {
+		return usage();
+	}
+	uint64_t first = run_seed(from);
+	if (!trace.loud && run_seed(from) != first) /* what a seed promises */
+		sim_fail("the same seed was another run");
+	for (uint64_t i = 1; i < n; i++)
+		(void)run_seed(from + i);
+	printf("%llu seeds passed\n", (unsigned long long)n);
+	return EXIT_SUCCESS;
+}
