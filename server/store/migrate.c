@@ -149,7 +149,7 @@ enum aside_code migrate_up(const char *dsn, const struct migrations *migrations,
 	const struct script_step steps[] = { { migrations->citus, NULL }, { create_role, NULL }, { migrations->grants, NULL } };
 	const struct script citus = { true, steps, 1 }, grants = { true, steps + 1, 2 };
 	CLEANUP(finishp) PGconn *pg = NULL;
-	struct applied applied;
+	struct applied applied = { 0 };
 	enum aside_code code = open_locked(dsn, &pg, err);
 
 	if (code == ASIDE_OK)
@@ -166,7 +166,7 @@ enum aside_code migrate_up(const char *dsn, const struct migrations *migrations,
 enum aside_code migrate_down(const char *dsn, const struct migrations *migrations, struct aside_status *err)
 {
 	CLEANUP(finishp) PGconn *pg = NULL;
-	struct applied applied;
+	struct applied applied = { 0 };
 	enum aside_code code = open_locked(dsn, &pg, err);
 
 	if (code == ASIDE_OK)
@@ -239,7 +239,7 @@ static void warn_of_power(PGconn *pg)
 enum aside_code migrate_check(const char *dsn, const struct migrations *migrations, struct aside_status *err)
 {
 	CLEANUP(finishp) PGconn *pg = NULL;
-	struct applied applied;
+	struct applied applied = { 0 };
 	enum aside_code code = connect_to(dsn, &pg, err);
 
 	if (code == ASIDE_OK)

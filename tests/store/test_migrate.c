@@ -142,7 +142,7 @@ static void an_old_server_goes_on(void **state)
  * not for long, and not for ever. */
 static void nobody_waits_long_behind_a_migration(void **state)
 {
-	enum { TRIES = 3, PATIENCE_US = 5000000 };
+	enum { TRIES = 3, PATIENCE_US = 10000000 };
 	struct fixture *fixture = *state;
 	PGconn *reader = hold(fixture, "SELECT count(*) FROM message");
 	int64_t longest_us = 0;
