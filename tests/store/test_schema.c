@@ -144,11 +144,9 @@ static bool is_of_one_page(const PGresult *plan, const struct statement *stateme
 	bool one = statement->form == FORM_SINGLE;
 
 	for (int row = 0; row < PQntuples(plan) && one; row++) {
-		const char *line = PQgetvalue(plan, row, 0);
+		const char *line = PQgetvalue(plan, row, 0), *next = row + 1 < PQntuples(plan) ? PQgetvalue(plan, row + 1, 0) : "";
 		bool by_index = strstr(line, "Index Scan") != NULL || strstr(line, "Index Only Scan") != NULL;
-		for (int under = row + 1; by_index && under <= row + 2 && under < PQntuples(plan); under++)
-			by_index = strstr(PQgetvalue(plan, under, 0), "(page_id = $") == NULL; /* "Index Cond:" or "Filter:" */
-		one = strstr(line, " on person_thread") == NULL && !by_index;
+		one = strstr(line, " on person_thread") == NULL && (!by_index || strstr(next, "(page_id = $") != NULL);
 	}
 	return one;
 }

@@ -1,12 +1,13 @@
 -- Takes an upload no message carries away, a few chunks at a time: an upload of which chunks are gone is
--- incomplete, so that no message can take it.  P13.
+-- incomplete, so that no message can take it.  P13.  It is found by its key: `seq IS NULL` would let a plan go by
+-- attachment_unused, and over all that are, as many as a retention's first round may leave.
 -- lane: write
 -- form: single
 -- params: page_id int8, attachment_id uuid, before timestamptz, max_chunks int8
 -- columns: reason text, more bool
 WITH unused AS (
 	SELECT attachment_id FROM attachment
-	WHERE page_id = $1 AND attachment_id = $2 AND seq IS NULL AND created_at < $3
+	WHERE page_id = $1 AND attachment_id = $2 AND coalesce(seq, 0) = 0 AND created_at < $3
 ), doomed AS (
 	SELECT c.chunk_index FROM attachment_chunk c, unused
 	WHERE c.page_id = $1 AND c.attachment_id = $2
