@@ -150,16 +150,6 @@ static void try_at(struct aside_channel *channel, struct pending *call, struct a
 	channel_flush(channel, endpoint);
 }
 
-/* A call waits: no connection may be idle. */
-static void want_idle(struct aside_channel *channel)
-{
-	for (size_t i = 0; i < channel->n_endpoints; i++)
-		if (channel->endpoints[i]->state == ENDPOINT_IDLE) {
-			channel->endpoints[i]->wanted = true;
-			channel_wake(channel);
-		}
-}
-
 /* With a server, but not `other` unless it is alone; or among the waiting. */
 static void place(struct aside_channel *channel, struct pending *call, const struct endpoint *other)
 {
@@ -169,7 +159,7 @@ static void place(struct aside_channel *channel, struct pending *call, const str
 		try_at(channel, call, &call->attempts[0], endpoint);
 	} else {
 		move(channel, call, PENDING_WAITING);
-		want_idle(channel);
+		channel_wake(channel); /* a connection that rests is wanted */
 	}
 	set_timer(channel, call);
 }
@@ -352,17 +342,16 @@ static void check_age(struct aside_channel *channel, int64_t now)
 	}
 }
 
-/* Closes a connection for want of calls, or opens one a call waits for; false: there is none such. */
+/* Opens the connections a call waits for, or closes one for want of calls; true: it did, without the mutex for a while. */
 static bool rest_or_rouse(struct aside_channel *channel, int64_t now)
 {
 	for (size_t i = 0; i < channel->n_endpoints; i++) {
 		struct endpoint *endpoint = channel->endpoints[i];
-		if (endpoint->state == ENDPOINT_IDLE && endpoint->wanted)
+		if (endpoint->state == ENDPOINT_IDLE && !TAILQ_EMPTY(&channel->waiting))
 			endpoint_rouse(endpoint);
-		else if (endpoint_keep_until(endpoint) <= now)
-			endpoint_rest(endpoint);
-		else
+		if (endpoint_keep_until(endpoint) > now)
 			continue;
+		endpoint_rest(endpoint);
 		return true;
 	}
 	return false;

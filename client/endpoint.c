@@ -345,7 +345,6 @@ void endpoint_rest(struct endpoint *endpoint)
 
 void endpoint_rouse(struct endpoint *endpoint)
 {
-	endpoint->wanted = false;
 	if (connect_link(endpoint, NULL) == ASIDE_OK)
 		set_state(endpoint, ENDPOINT_DOWN);
 }

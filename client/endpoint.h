@@ -39,7 +39,6 @@ struct endpoint {
 	char url[ASIDE_ADDRESS_MAX];
 	bool listed; /* among the channel's addresses: others only end their calls */
 	struct link *link; /* NULL: IDLE */
-	bool wanted;       /* IDLE, and a call waits */
 	int64_t part_by_us; /* of one that parts: when its link closes, whatever the server says; 0: it does not */
 	bool ending;        /* the link closes: nothing is sent any more */
 	enum endpoint_state state;
