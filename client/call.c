@@ -181,11 +181,12 @@ void pending_status(const struct pending *call, struct aside_status *ret_status)
 {
 	if (call->failure.code != ASIDE_OK) {
 		(void)fail(ret_status, call->failure.code, call->failure.reason, "%s", call->failure.message);
-		ret_status->not_executed = call->failure.not_executed;
+		ret_status->not_executed = call->failure.not_executed && !call->maybe_executed;
 		return;
 	}
 	if (call->code != ASIDE_OK) {
 		read_status(call, ret_status);
+		ret_status->not_executed = ret_status->not_executed && !call->maybe_executed;
 		return;
 	}
 	ret_status->code = ASIDE_OK;

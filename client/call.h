@@ -59,7 +59,7 @@ struct pending {
 	const struct aside_method *method;
 	struct attempt attempts[ATTEMPTS_AT_ONCE];
 	unsigned tries;      /* sent so far */
-	bool maybe_executed; /* one of them was lost */
+	bool maybe_executed; /* one of them was lost, or not waited for */
 	int64_t deadline_us, give_up_us; /* of the call; of waiting for a server */
 	int64_t hedge_us, resume_us;     /* when a hedge, when a repeat is due; 0: never */
 	size_t timer;                    /* its place in the channel's heap; 0: none */

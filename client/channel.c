@@ -108,8 +108,10 @@ void channel_end(struct aside_channel *channel, struct pending *call, const stru
 {
 	if (failure != NULL)
 		call->failure = *failure;
-	for (unsigned i = 0; i < ATTEMPTS_AT_ONCE; i++)
+	for (unsigned i = 0; i < ATTEMPTS_AT_ONCE; i++) {
+		call->maybe_executed = call->maybe_executed || call->attempts[i].state == ATTEMPT_SENT;
 		channel_drop_attempt(channel, &call->attempts[i], true);
+	}
 	table_remove(&channel->handles, &call->entry);
 	timers_remove(&channel->timers, call);
 	move(channel, call, PENDING_ENDED);
