@@ -108,6 +108,7 @@ static enum aside_code conversed(struct call *call, struct aside_status *err)
 static const struct handler methods[] = {
 	{ .method = "Echo", .begin = echo },
 	{ .method = "Note", .begin = echo },
+	{ .method = "Keep", .begin = echo },
 	{ .method = "Repeat", .begin = repeat, .pull = repeat_on },
 	{ .method = "Collect", .begin = collect, .item = collect_item, .half_closed = collected },
 	{ .method = "Converse", .begin = converse, .item = converse_item, .half_closed = conversed },

@@ -81,6 +81,7 @@ static enum aside_code accept(struct call *call, const void *request, struct asi
 static const struct handler methods[] = {
 	{ .method = "Echo", .begin = ask, .end = answered },
 	{ .method = "Note", .begin = ask, .end = answered },
+	{ .method = "Keep", .begin = ask, .end = answered },
 	{ .method = "Repeat", .begin = accept },
 	{ .method = "Collect", .begin = accept, .item = accept },
 	{ .method = "Converse", .begin = accept, .item = accept },

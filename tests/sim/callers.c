@@ -78,7 +78,10 @@ static void check_response(const struct record *record, const Echo__V1__EchoRequ
 
 static unsigned draw_unary(void)
 {
-	return chance_one_in(2) ? echo_v1_echo_service_note_index : echo_v1_echo_service_echo_index;
+	static const unsigned methods[] = { echo_v1_echo_service_echo_index,
+		echo_v1_echo_service_note_index, echo_v1_echo_service_keep_index };
+
+	return methods[chance_below(sizeof methods / sizeof *methods)];
 }
 
 static void call_and_wait(void)
@@ -92,7 +95,7 @@ static void call_and_wait(void)
 	request.payload = make_payload(attempt.record->id);
 	if (chance_one_in(4))
 		attempt.options.hedge_after_ms = (uint32_t)chance_between(1, 50);
-	attempt.record->waits = true;
+	history_wait(attempt.record, true);
 	attempt.record->must_succeed = callers.how.well;
 	if (aside_call(callers.how.channel, attempt.record->method, &request.base, &attempt.options,
 			    &response, &status) == ASIDE_OK)
@@ -131,7 +134,7 @@ static void call_and_cancel(void)
 	prepare(&attempt, draw_unary());
 	started.record = attempt.record;
 	started.request.payload = make_payload(attempt.record->id);
-	attempt.record->waits = true;
+	history_wait(attempt.record, true);
 	attempt.record->cancelled = !callers.how.patient && chance_one_in(2);
 	attempt.record->must_succeed = callers.how.well && !attempt.record->cancelled;
 	if (aside_call_start(callers.how.channel, attempt.record->method, &started.request.base,
@@ -185,10 +188,10 @@ static bool receive(struct reader *reader)
 {
 	Echo__V1__EchoResponse *item = NULL;
 
-	reader->attempt.record->waits = true;
+	history_wait(reader->attempt.record, true);
 	enum aside_code code = aside_stream_receive(
 			reader->stream, (ProtobufCMessage **)(void *)&item, &reader->status);
-	reader->attempt.record->waits = false;
+	history_wait(reader->attempt.record, false);
 	if (code == ASIDE_OK)
 		reader->status = (struct aside_status){ 0 };
 	if (code != ASIDE_OK || item == NULL)
@@ -211,9 +214,9 @@ static bool send_next(struct reader *reader)
 
 	item.payload = (ProtobufCBinaryData){ size, calloc(1, size) };
 	memcpy(item.payload.data, &mark, sizeof mark);
-	reader->attempt.record->waits = true;
+	history_wait(reader->attempt.record, true);
 	enum aside_code code = aside_stream_send(reader->stream, &item.base, &reader->status);
-	reader->attempt.record->waits = false;
+	history_wait(reader->attempt.record, false);
 	free(item.payload.data);
 	reader->sent += code == ASIDE_OK;
 	return code == ASIDE_OK;
@@ -271,7 +274,7 @@ static void have_collected(void)
 	while (reader.sent < count && send_next(&reader))
 		if (may_abandon(&reader))
 			return;
-	reader.attempt.record->waits = true;
+	history_wait(reader.attempt.record, true);
 	if (aside_stream_finish(reader.stream, &response, &reader.status) == ASIDE_OK &&
 			((Echo__V1__CollectResponse *)(void *)response)->items != count)
 		sim_fail("call %llu: not all items were collected",

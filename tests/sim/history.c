@@ -61,7 +61,15 @@ void history_executed(uint64_t id)
 
 static bool is_late(const struct record *record)
 {
-	return fiber_now_us() > record->deadline_us + LATE_US_MAX;
+	int64_t due_us = record->deadline_us > record->waits_since_us ? record->deadline_us
+								      : record->waits_since_us;
+
+	return record->waits_since_us != 0 && fiber_now_us() > due_us + LATE_US_MAX;
+}
+
+void history_wait(struct record *record, bool wait)
+{
+	record->waits_since_us = wait ? fiber_now_us() : 0;
 }
 
 static bool is_expected(const struct record *record)
@@ -69,6 +77,8 @@ static bool is_expected(const struct record *record)
 	enum aside_code code = record->status.code;
 
 	return code == ASIDE_OK || code == ASIDE_UNAVAILABLE || code == ASIDE_DEADLINE_EXCEEDED ||
+			(code == ASIDE_RESOURCE_EXHAUSTED &&
+					strcmp(record->status.reason, "QUEUE_FULL") == 0) ||
 			(code == ASIDE_CANCELLED && record->cancelled);
 }
 
@@ -87,15 +97,15 @@ void history_ended(struct record *record, const struct aside_status *status)
 		fail_record(record, "it fails although nothing was wrong");
 	if (status->code == ASIDE_OK && record->executed == 0)
 		fail_record(record, "it has an answer and was not executed");
-	if (record->waits && is_late(record))
+	if (is_late(record))
 		fail_record(record, "it ends after its deadline");
-	record->waits = false;
+	history_wait(record, false);
 }
 
 void history_check_late(void)
 {
 	for (uint64_t i = 0; i < history.n; i++)
-		if (history.all[i]->waits && is_late(history.all[i]))
+		if (is_late(history.all[i]))
 			fail_record(history.all[i], "it has not ended by its deadline");
 }
 

@@ -7,9 +7,9 @@ struct record {
 	uint64_t id;
 	const struct aside_method *method;
 	int64_t deadline_us;
-	bool waits;	   /* its caller, for the library: no longer than until the deadline */
-	bool must_succeed; /* nothing befalls it that could be a reason to fail */
-	bool cancelled;	   /* by its caller */
+	int64_t waits_since_us; /* its caller, for the library; 0: it does not */
+	bool must_succeed;	/* nothing befalls it that could be a reason to fail */
+	bool cancelled;		/* by its caller */
 	bool ended;
 	struct aside_status status;
 	unsigned executed; /* how often a server did */
@@ -26,6 +26,10 @@ void history_executed(uint64_t id);
 
 /* Its caller has been told. */
 void history_ended(struct record *record, const struct aside_status *status);
+
+/* Its caller begins to wait for the library: no longer than until its deadline; or no longer does.
+ */
+void history_wait(struct record *record, bool wait);
 
 /* Calls whose callers wait beyond their deadline: fails. */
 void history_check_late(void);

@@ -423,8 +423,11 @@ void link_reset(struct link *link)
 /* As nng's: what waits ends first. */
 void link_close(struct link *link)
 {
-	bool was_up = link->pipe != NULL;
+	bool was_up;
 
+	if (link == NULL)
+		return;
+	was_up = link->pipe != NULL;
 	link->closed = true;
 	while (link->running > 0)
 		(void)fiber_wait(link, INT64_MAX);

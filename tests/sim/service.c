@@ -17,6 +17,7 @@
 #define STORE_US_MAX 20000
 #define SLOW_US_MAX 2000000 /* one in some operations */
 #define SLOW_ONE_IN 30
+#define FULL_ONE_IN 8 /* operations, of a store that may be full */
 #define DRAIN_US 30000000
 
 struct node {
@@ -24,6 +25,7 @@ struct node {
 	struct server *server;
 	unsigned ops; /* with the store */
 	bool stopped; /* the store is */
+	bool may_refuse;
 };
 
 /* ── methods
@@ -171,6 +173,7 @@ static enum aside_code conversed(struct call *call, struct aside_status *err)
 static const struct handler methods[] = {
 	{ .method = "Echo", .begin = echo },
 	{ .method = "Note", .begin = note, .end = noted },
+	{ .method = "Keep", .begin = note, .end = noted },
 	{ .method = "Repeat", .begin = repeat, .pull = repeat_on },
 	{ .method = "Collect",
 			.begin = open_items,
@@ -227,9 +230,10 @@ static enum aside_code submit(void *store, struct op *op, struct aside_status *e
 	struct node *node = store;
 	struct errand *errand = malloc(sizeof *errand);
 
-	if (node->stopped) {
+	if (node->stopped || (node->may_refuse && chance_one_in(FULL_ONE_IN))) {
 		free(errand);
-		(void)fail(err, ASIDE_UNAVAILABLE, "STORE_CLOSED", "the store is closed");
+		(void)fail(err, node->stopped ? ASIDE_UNAVAILABLE : ASIDE_RESOURCE_EXHAUSTED,
+				"QUEUE_FULL", "the store takes no more");
 		err->not_executed = true;
 		return err->code;
 	}
@@ -242,7 +246,7 @@ static enum aside_code submit(void *store, struct op *op, struct aside_status *e
 /* ── life
  * ────────────────────────────────────────────────────────────────────────────────────────── */
 
-struct node *node_start(const char *url)
+struct node *node_start(const char *url, bool may_refuse)
 {
 	static const char *const users[] = { "0=service:sim:echo.note", NULL };
 	struct node *node = calloc(1, sizeof *node);
@@ -255,6 +259,7 @@ struct node *node_start(const char *url)
 	if (auth_open(&(struct auth_options){ .ipc_users = users }, &node->auth, &err) != ASIDE_OK)
 		sim_fail("cannot start a server: %s", err.message);
 	options.auth = node->auth;
+	node->may_refuse = may_refuse;
 	if (server_open(&options, &node->server, &err) != ASIDE_OK ||
 			server_listen(node->server, url, &(struct listen_options){ 0 }, bound,
 					sizeof bound, &err) != ASIDE_OK ||

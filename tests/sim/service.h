@@ -15,8 +15,8 @@ struct mark {
 
 struct node;
 
-/* Starts a server at `url`. */
-struct node *node_start(const char *url);
+/* Starts a server at `url`; with `may_refuse` its store does not take every operation. */
+struct node *node_start(const char *url, bool may_refuse);
 
 /* Ends it as TERM would end the program; returns the calls it left. */
 unsigned node_drain(struct node *node);

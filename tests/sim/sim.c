@@ -38,10 +38,11 @@
 #define NODES_MAX 2
 #define CALLERS_MAX 8
 #define CALLS_MAX 12
-#define SILENCE_US 65000000ll /* after which both sides have given up who keeps silent, and a bit \
-			       */
-#define IDLE_MESSAGES_MAX 24  /* of two connections in that time: heartbeats */
-#define COME_BACK_US 2000000  /* for clients, before a rolling restart goes on */
+#define SILENCE_US                                                                               \
+	65000000ll	     /* after which both sides have given up who keeps silent, and a bit \
+			      */
+#define IDLE_MESSAGES_MAX 24 /* of two connections in that time: heartbeats */
+#define COME_BACK_US 2000000 /* for clients, before a rolling restart goes on */
 #define CLOSE_US_MAX 1000000
 #define DRAIN_US_MAX 4000000
 #define HANG_SECONDS 60 /* of real time, for one run */
@@ -113,7 +114,8 @@ static void on_signal(int signal)
 /* What a seed may have befall. */
 struct fate {
 	unsigned nodes;
-	bool losses, crashes, partitions, drains;
+	bool losses, crashes, partitions, drains, refusals;
+	uint32_t idle_ms, age_ms; /* of the channel's connections: aside/channel.h */
 	int64_t pause_us_max;
 };
 
@@ -134,6 +136,9 @@ static void draw_fate(struct fate *fate, struct weather *weather)
 	fate->crashes = kind == 2 || kind == 5;
 	fate->partitions = kind == 3 || kind == 5;
 	fate->drains = kind == 4 || kind == 5;
+	fate->refusals = fate->losses && chance_one_in(2);
+	fate->idle_ms = chance_one_in(3) ? (uint32_t)chance_between(1, 2000) : 0;
+	fate->age_ms = chance_one_in(4) ? (uint32_t)chance_between(50, 20000) : 0;
 	*weather = (struct weather){ .delay_us_max = chance_between(0, 40000),
 		.hand_over_us_max = chance_between(0, 5000) };
 }
@@ -153,7 +158,7 @@ static void crash(unsigned i)
 	events.dying++;
 	fiber_start("the dead", bury, events.nodes[i]);
 	fiber_sleep(chance_between(0, 3000000));
-	events.nodes[i] = node_start(urls[i]);
+	events.nodes[i] = node_start(urls[i], events.fate.refusals);
 }
 
 static void restart(unsigned i)
@@ -166,7 +171,7 @@ static void restart(unsigned i)
 	if (left > 0)
 		sim_fail("a drain has left %u calls", left);
 	fiber_sleep(chance_between(0, 500000));
-	events.nodes[i] = node_start(urls[i]);
+	events.nodes[i] = node_start(urls[i], events.fate.refusals);
 	fiber_sleep(COME_BACK_US);
 }
 
@@ -234,13 +239,15 @@ static void check_nodes(bool gone)
 
 static struct aside_channel *open_channel(void)
 {
+	struct aside_options options = { .idle_ms = events.fate.idle_ms,
+		.connection_age_ms = events.fate.age_ms };
 	struct aside_channel *channel = NULL;
 	struct aside_status status;
 	char addresses[64];
 
 	(void)snprintf(addresses, sizeof addresses, "%s%s%s", urls[0],
 			events.fate.nodes > 1 ? "," : "", events.fate.nodes > 1 ? urls[1] : "");
-	if (aside_channel_open(addresses, NULL, &channel, &status) != ASIDE_OK)
+	if (aside_channel_open(addresses, &options, &channel, &status) != ASIDE_OK)
 		sim_fail("no channel: %s", status.message);
 	return channel;
 }
@@ -253,7 +260,7 @@ static void take_leave(struct aside_channel *channel)
 	uint64_t arrived = net_arrived();
 	fiber_sleep(SILENCE_US);
 	arrived = net_arrived() - arrived;
-	if (arrived > IDLE_MESSAGES_MAX)
+	if (arrived > IDLE_MESSAGES_MAX && events.fate.age_ms == 0)
 		sim_fail("%llu messages while nobody called", (unsigned long long)arrived);
 	int64_t began_us = fiber_now_us();
 	aside_channel_close(channel);
@@ -276,14 +283,16 @@ static void run(void)
 	memset(&events, 0, sizeof events);
 	draw_fate(&events.fate, &weather);
 	const struct fate *fate = &events.fate;
-	sim_trace("%u servers;%s%s%s%s; messages take up to %lld us, and %lld us", fate->nodes,
-			fate->losses ? " losses" : "", fate->crashes ? " crashes" : "",
+	sim_trace("%u servers;%s%s%s%s%s; messages take up to %lld us, and %lld us; idle after %u "
+		  "ms, old after %u ms",
+			fate->nodes, fate->losses ? " losses" : "", fate->crashes ? " crashes" : "",
 			fate->partitions ? " partitions" : "", fate->drains ? " drains" : "",
-			(long long)weather.delay_us_max, (long long)weather.hand_over_us_max);
+			fate->refusals ? " refusals" : "", (long long)weather.delay_us_max,
+			(long long)weather.hand_over_us_max, fate->idle_ms, fate->age_ms);
 	history_open();
 	net_open(&weather);
 	for (unsigned i = 0; i < fate->nodes; i++)
-		events.nodes[i] = node_start(urls[i]);
+		events.nodes[i] = node_start(urls[i], events.fate.refusals);
 	struct calling calling = { .channel = open_channel(),
 		.calls = 1 + (unsigned)chance_below(CALLS_MAX),
 		.pause_us_max = chance_between(0, 1000000),
