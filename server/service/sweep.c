@@ -2,6 +2,7 @@
 #include "sweep.h"
 
 #include <pthread.h>
+#include <time.h>
 
 #include "attachments.h"
 #include "rpc/clock.h"
@@ -28,24 +29,30 @@ static void wake(struct op *op)
 	pthread_mutex_unlock(&wait->mutex);
 }
 
+static void wait_until_done(struct wait *wait)
+{
+	pthread_mutex_lock(&wait->mutex);
+	while (!wait->done)
+		pthread_cond_wait(&wait->cond, &wait->mutex);
+	pthread_mutex_unlock(&wait->mutex);
+	pthread_cond_destroy(&wait->cond);
+	pthread_mutex_destroy(&wait->mutex);
+}
+
 enum aside_code sweep_execute(struct store *store, struct op *op, struct aside_status *err)
 {
 	struct wait wait = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
+	int64_t began_us = clock_monotonic_us(), took_us;
 
 	op->done = wake;
 	op->user = &wait;
-	op->deadline_us = clock_monotonic_us() + SWEEP_TIMEOUT_US;
+	op->deadline_us = began_us + SWEEP_TIMEOUT_US;
 	enum aside_code code = store_submit(store, op, err);
 	if (code != ASIDE_OK)
 		return code;
-
-	pthread_mutex_lock(&wait.mutex);
-	while (!wait.done)
-		pthread_cond_wait(&wait.cond, &wait.mutex);
-	pthread_mutex_unlock(&wait.mutex);
-	pthread_cond_destroy(&wait.cond);
-	pthread_mutex_destroy(&wait.mutex);
-
+	wait_until_done(&wait);
+	took_us = clock_monotonic_us() - began_us;
+	nanosleep(&(struct timespec){ took_us / 1000000, took_us % 1000000 * 1000 }, NULL);
 	if (op->outcome == OP_DONE)
 		return ASIDE_OK;
 	*err = op->err;
