@@ -18,6 +18,8 @@ HERE = pathlib.Path(__file__).parent
 OURS = BUILD / 'tests/bench'
 UNDER_WAY = 256
 WATCHERS = 10000
+LANES, LANES_DEFAULT = (1, 2, 3, 4), 2
+CASES |= {f'lanes_{what}_{n}': (unit, None) for what, unit in (('send', 'messages/s'), ('read', 'reads/s')) for n in LANES}
 STATISTICS_SECONDS = 10.5  # PostgreSQL's connections tell theirs when they have been idle for 10
 
 
@@ -32,8 +34,7 @@ class Messages:
         keys.mkdir(parents=True)
         self.token = self.folder / 'token'
         self.make_token(keys)
-        self.server = Server(BUILD / 'server/aside-server', '--data', self.folder / 'data', '--keys', keys,
-                             '--listen', 'tcp://127.0.0.1:0', '--log-level', 'warning')
+        self.serve()
         self.postgres = int((self.folder / 'data/postgres/postmaster.pid').read_text().split()[0])
         for setting in ('fsync', 'synchronous_commit', 'full_page_writes'):
             assert self.psql(f'SHOW {setting}') == 'on', setting
@@ -44,6 +45,10 @@ class Messages:
 
     def __exit__(self, *_):
         self.server.__exit__()
+
+    def serve(self, *flags):
+        self.server = Server(BUILD / 'server/aside-server', '--data', self.folder / 'data', '--keys', self.folder / 'keys',
+                             '--listen', 'tcp://127.0.0.1:0', '--log-level', 'warning', *flags)
 
     def make_token(self, keys):
         private = self.folder / 'private'
@@ -127,6 +132,20 @@ def send(folder):
         figure('send_p50', [run['p50'] for run in ours], [run['p50'] for run in peer])
 
 
+def lanes(folder):
+    """How many connections are best; the default is the peer."""
+    with Messages(folder, 1000, 200, 1) as bench:
+        for what, flag in (('send', '--write-lanes'), ('read', '--read-lanes')):
+            rates = {n: [] for n in LANES}
+            for _ in range(RUNS):
+                for n in LANES:
+                    bench.server.__exit__()
+                    bench.serve(flag, n)
+                    rates[n].append(bench.run_ours(what, 'calls', UNDER_WAY)['rate'])
+            for n in LANES:
+                figure(f'lanes_{what}_{n}', rates[n], rates[LANES_DEFAULT])
+
+
 def hot(folder):
     with Messages(folder, 1, 200, 1) as bench:
         bench.compare('send_hot', 'send', 'send.sql')
@@ -177,4 +196,4 @@ def overload(folder):
         figure('overload_rss', [bench.server.rss_kib()], [before])
 
 
-GROUPS = {'send': send, 'hot': hot, 'read': read, 'overload': overload, 'grow': grow, 'watch': watch}
+GROUPS = {'send': send, 'hot': hot, 'lanes': lanes, 'read': read, 'overload': overload, 'grow': grow, 'watch': watch}
