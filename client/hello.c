@@ -6,14 +6,7 @@
 #include <string.h>
 
 #include "aside/rpc/v1/envelope.pb-c.h"
-#include "aside/rpc/v1/health.rpc.h"
-#include "aside/rpc/v1/reflection.rpc.h"
-#include "aside/v1/attachments.rpc.h"
-#include "aside/v1/messages.rpc.h"
-#include "aside/v1/pages.rpc.h"
-#include "aside/v1/threads.rpc.h"
-#include "aside/v1/watch.rpc.h"
-#include "aside/v1/wall.rpc.h"
+#include "services.h"
 #include "stream.h"
 #include "wire/envelope.h"
 #include "wire/schema.h"
@@ -23,9 +16,6 @@
 #define BEARER_BYTES 6144
 #define ARENA_BYTES (1u << 20)
 
-static const struct aside_service *const services[] = { &aside_rpc_v1_health_service, &aside_rpc_v1_reflection_service,
-	&aside_v1_page_service, &aside_v1_page_settings_service, &aside_v1_wall_service, &aside_v1_thread_service,
-	&aside_v1_message_service, &aside_v1_attachment_service, &aside_v1_watch_service };
 
 /* What we make of all methods, as the `methods` of a serialized Hello: concatenated to another, it is merged. */
 static struct bytes schemas;
@@ -58,9 +48,9 @@ static void make_schemas(void)
 
 	arena_init(&arena, ARENA_BYTES);
 	hello.methods = methods;
-	for (size_t i = 0; i < sizeof services / sizeof *services; i++)
-		for (size_t k = 0; k < services[i]->n_methods && ok; k++)
-			ok = add_schema(&hello, &services[i]->methods[k], &arena);
+	for (const struct aside_service *const *service = built_in_services; *service != NULL; service++)
+		for (size_t k = 0; k < (*service)->n_methods && ok; k++)
+			ok = add_schema(&hello, &(*service)->methods[k], &arena);
 	packed = ok ? malloc(aside__rpc__v1__hello__get_packed_size(&hello)) : NULL;
 	if (packed != NULL)
 		schemas = (struct bytes){ packed, aside__rpc__v1__hello__pack(&hello, packed) };

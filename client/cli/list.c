@@ -142,7 +142,8 @@ int health_command(struct invocation *in)
 	}
 	if (wants_json(in))
 		print_json(list);
-	grid_end(&grid);
+	else
+		grid_end(&grid);
 	json_decref(list);
 	free(servers);
 	return all ? 0 : EXIT_NO;

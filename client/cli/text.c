@@ -236,7 +236,7 @@ static bool is_number(const char *text)
 static void measure(const struct grid *grid, size_t column, size_t *ret_columns, bool *ret_right)
 {
 	*ret_columns = text_columns(grid->headers[column]);
-	*ret_right = true;
+	*ret_right = grid->n_cells > 0;
 	for (size_t i = column; i < grid->n_cells; i += grid->n_columns) {
 		if (is_section(grid, i - column))
 			continue;
@@ -293,11 +293,9 @@ void grid_end(struct grid *grid)
 
 	for (size_t i = 0; i < grid->n_columns; i++)
 		measure(grid, i, &columns[i], &right[i]);
-	if (grid->n_cells > 0) {
-		begin(STYLE_BOLD);
-		print_row(grid, grid->headers, columns, right);
-		end(STYLE_BOLD);
-	}
+	begin(STYLE_BOLD);
+	print_row(grid, grid->headers, columns, right);
+	end(STYLE_BOLD);
 	for (size_t i = 0; i < grid->n_cells; i += grid->n_columns)
 		if (is_section(grid, i))
 			text_print(STYLE_BOLD, "\n%s\n", grid->cells[i]);

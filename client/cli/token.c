@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "command.h"
+#include "services.h"
 
 #define KEY_BYTES_MAX 16384
 #define RSA_BITS_MIN 2048
@@ -103,6 +104,30 @@ static bool is_scope(const char *text)
 	return strlen(text) <= SCOPE_BYTES_MAX && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789._- ") == strlen(text);
 }
 
+static bool is_asked_for(const char *scope, size_t length)
+{
+	if (length == strlen(ASIDE_SCOPE_ACT) && strncmp(scope, ASIDE_SCOPE_ACT, length) == 0)
+		return true;
+	for (const struct aside_service *const *service = built_in_services; *service != NULL; service++)
+		for (size_t i = 0; i < (*service)->n_methods; i++) {
+			const char *asked = (*service)->methods[i].scope;
+			if (strlen(asked) == length && strncmp(scope, asked, length) == 0)
+				return true;
+		}
+	return false;
+}
+
+/* Another release may ask for it: the token is made all the same. */
+static void warn_of_unknown(const char *scopes)
+{
+	for (size_t length; *(scopes += strspn(scopes, " ")) != '\0'; scopes += length) {
+		length = strcspn(scopes, " ");
+		if (!is_asked_for(scopes, length))
+			fprintf(stderr, "aside: warning: no method asks for the scope %.*s; aside describe METHOD says what it asks for\n",
+					(int)length, scopes);
+	}
+}
+
 static int check(const struct invocation *in)
 {
 	if (in->key == NULL || in->kid == NULL)
@@ -127,6 +152,8 @@ int token_command(struct invocation *in)
 
 	if (rc != 0 || (pem = read_key(in->key)) == NULL)
 		return EXIT_USAGE;
+	if (in->scope != NULL)
+		warn_of_unknown(in->scope);
 	why = algorithm_of(pem, &algorithm);
 	if (why != NULL)
 		rc = misuse("--key %s %s", in->key, why);

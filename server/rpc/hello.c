@@ -10,7 +10,6 @@
 #include "wire/schema.h"
 #include "wire/validate.h"
 
-#define ACT_AS_SCOPE "user.act"
 #define HELLO_ARENA_BYTES (1u << 20)
 
 static bool key_is(struct bytes key, const char *name)
@@ -37,9 +36,9 @@ static enum aside_code act_as(struct bytes value, struct principal *principal, s
 
 	if (principal->kind == PRINCIPAL_ANONYMOUS)
 		return fail(err, ASIDE_UNAUTHENTICATED, "CREDENTIALS_MISSING", "act-as-user needs credentials");
-	if (!principal_has_scope(principal, ACT_AS_SCOPE) || principal->kind != PRINCIPAL_SERVICE)
+	if (!principal_has_scope(principal, ASIDE_SCOPE_ACT) || principal->kind != PRINCIPAL_SERVICE)
 		return fail(err, ASIDE_PERMISSION_DENIED, "SCOPE_REQUIRED", "act-as-user needs a service with the scope %s",
-				ACT_AS_SCOPE);
+				ASIDE_SCOPE_ACT);
 	if (!read_id(value, &id))
 		return fail(err, ASIDE_INVALID_ARGUMENT, "ACT_AS_INVALID", "act-as-user is not a user id");
 	principal->kind = PRINCIPAL_PERSON;
@@ -75,7 +74,7 @@ enum aside_code hello_principal(struct auth *auth, const struct session *session
 			own = true;
 		}
 	if (!own && session->refused[0] != '\0')
-		return fail(err, ASIDE_UNAUTHENTICATED, session->refused, "the credentials of this session were refused");
+		return fail(err, ASIDE_UNAUTHENTICATED, session->refused, "%s", session->refused_why);
 	for (size_t i = 0; i < frame->n_metadata && code == ASIDE_OK; i++)
 		if (key_is(frame->metadata[i].key, "act-as-user"))
 			code = act_as(frame->metadata[i].value, &call->principal, err);
@@ -174,6 +173,7 @@ void hello_answer(struct session *session, const struct frame *frame)
 	} else {
 		struct frame reply;
 		(void)snprintf(session->refused, sizeof session->refused, "%s", err.reason);
+		(void)snprintf(session->refused_why, sizeof session->refused_why, "%.*s", (int)sizeof session->refused_why - 1, err.message);
 		dispatch_reply(NULL, &err, &arena, &reply);
 		session_put(session, &reply);
 	}

@@ -78,7 +78,7 @@ struct session {
 	uint64_t next_in, next_out; /* sequence numbers */
 	struct principal principal; /* from HELLO or the ipc peer; changed under the mutex */
 	struct credentials *credentials; /* of HELLO; NULL: none */
-	char refused[48]; /* why HELLO's credentials were refused: so are the session's calls; "" otherwise */
+	char refused[48], refused_why[80]; /* HELLO's credentials, and so the session's calls: reason and message; "" otherwise */
 	const char *broken; /* which rule its peer broke; NULL: none */
 	uint64_t conflicts[CONFLICTS_MAX / 64]; /* methods on which the two sides disagree, by index */
 	uint32_t stream_items; /* credit with which streams to the peer begin */

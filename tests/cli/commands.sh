@@ -86,6 +86,8 @@ run describe aside.v1.Side
 check 'describe shows values' says 'SIDE_PAGE              2  The page, through its staff.'
 run describe WallEntry
 check 'describe shows a message' says 'authorUserId'
+run --as-user 43 threads
+check 'who has no threads sees so' says 'PAGE  NAME'
 run --as-user 42 threads
 check 'threads are rows' says '   1  Coke'
 run --as-user 7 inbox 1

@@ -44,6 +44,9 @@ refused 2 'is no id' token --key dev.key --kid dev --user me
 refused 2 'KID.pem' token --key dev.key --kid ../dev --user 1
 refused 2 '--service' token --key dev.key --kid dev --service 'a b'
 refused 2 '--scope is for services' token --key dev.key --kid dev --user 1 --scope user.act
+run token --key dev.key --kid dev --service me --scope 'page.wirte user.act'
+check 'a scope that no method asks for is made, with a warning' warns 'no method asks for the scope page.wirte'
+check 'one that acts for persons is known' [ "${err/user.act/}" = "$err" ]
 refused 2 '--scope: names' token --key dev.key --kid dev --service me --scope 'a"b'
 refused 2 'from 1 to 2592000' token --key dev.key --kid dev --user 1 --ttl 2592001
 refused 2 'from 1 to 2592000' token --key dev.key --kid dev --user 1 --ttl abc

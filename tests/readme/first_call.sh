@@ -10,6 +10,10 @@ trap 'rm -rf "$dir"' EXIT
 sed -n '/^```c$/,/^```$/p' "$source/README.md" | sed '1d;$d' >"$dir/first.c"
 compile "$dir/first.c" "$dir/first" aside
 
+# For stubs in other languages.
+protos=$(pkg-config --variable=protodir aside)
+protoc -I "$dir/root${protos#"$dir/root"}" --descriptor_set_out=/dev/null aside/v1/messages.proto aside/rpc/v1/envelope.proto
+
 expect() { # PATTERN COMMAND...
 	local pattern=$1 out
 	shift

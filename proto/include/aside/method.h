@@ -25,6 +25,9 @@ enum aside_caller {
 	ASIDE_CALLER_SERVICE = 1 << 2,
 };
 
+/* The scope of a service that may call in a person's name, with the metadata act-as-user. */
+#define ASIDE_SCOPE_ACT "user.act"
+
 struct aside_method {
 	const char *path; /* "/aside.v1.MessageService/SendMessage" */
 	const char *name; /* "SendMessage" */
