@@ -15,8 +15,6 @@
 #define CONNECT_TIMEOUT_MS 5000
 #define RESOLVE_INTERVAL_MS 30000
 
-static const struct failure cancelled = { ASIDE_CANCELLED, "CANCELLED", "the caller cancelled the call", false };
-
 
 /* ── channels ────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -134,7 +132,7 @@ static void end_all(struct aside_channel *channel)
 	struct table_entry *entry;
 
 	while ((entry = table_any(&channel->handles)) != NULL)
-		channel_end(channel, (struct pending *)entry, &cancelled);
+		channel_cancel(channel, (struct pending *)entry);
 }
 
 static void free_endpoints(struct aside_channel *channel)
@@ -259,7 +257,7 @@ void aside_call_cancel(struct aside_channel *channel, uint64_t call_id)
 	pthread_mutex_lock(&channel->mutex);
 	struct pending *call = channel_find(channel, call_id);
 	if (call != NULL && call->stream == NULL)
-		channel_end(channel, call, &cancelled);
+		channel_cancel(channel, call);
 	pthread_mutex_unlock(&channel->mutex);
 }
 

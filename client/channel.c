@@ -125,6 +125,13 @@ void channel_end(struct aside_channel *channel, struct pending *call, const stru
 		give_to_thread(channel, call);
 }
 
+void channel_cancel(struct aside_channel *channel, struct pending *call)
+{
+	static const struct failure cancelled = { ASIDE_CANCELLED, "CANCELLED", "the caller cancelled the call", false };
+
+	channel_end(channel, call, &cancelled);
+}
+
 static void set_timer(struct aside_channel *channel, struct pending *call)
 {
 	int64_t due = call->deadline_us, first = timers_first(&channel->timers);

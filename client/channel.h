@@ -79,6 +79,9 @@ void channel_add(struct aside_channel *channel, struct pending *call);
 /* Ends a call with `failure`, or (NULL) with the reply it has.  A server that still has it is told (CANCEL). */
 void channel_end(struct aside_channel *channel, struct pending *call, const struct failure *failure);
 
+/* The same for a call its caller wants no more. */
+void channel_cancel(struct aside_channel *channel, struct pending *call);
+
 /* The call a handle names; NULL: it has ended. */
 struct pending *channel_find(const struct aside_channel *channel, uint64_t handle);
 

@@ -435,10 +435,8 @@ enum aside_code aside_stream_finish(struct aside_stream *stream, ProtobufCMessag
 /* With the mutex held. */
 static void cancel(struct aside_stream *stream)
 {
-	static const struct failure cancelled = { ASIDE_CANCELLED, "CANCELLED", "the caller cancelled the call", false };
-
 	if (!stream->ended)
-		channel_end(stream->channel, stream->call, &cancelled);
+		channel_cancel(stream->channel, stream->call);
 }
 
 void aside_stream_cancel(struct aside_stream *stream)

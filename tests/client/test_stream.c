@@ -129,6 +129,56 @@ static void closing_a_stream_cancels_it(void **state)
 	peer_close(&peer);
 }
 
+/* Closes its stream with its first item. */
+struct closer {
+	struct aside_stream *stream;
+	unsigned n_items;
+	enum aside_code code;
+	sem_t ended;
+};
+
+static void close_at_once(void *user, ProtobufCMessage *item)
+{
+	struct closer *closer = user;
+
+	aside_free(item);
+	closer->n_items++;
+	aside_stream_close(closer->stream);
+}
+
+static void note_end(void *user, ProtobufCMessage *response, const struct aside_status *status)
+{
+	struct closer *closer = user;
+
+	aside_free(response);
+	closer->code = status->code;
+	(void)sem_post(&closer->ended);
+}
+
+static void a_callback_may_close_its_stream(void **state)
+{
+	Echo__V1__EchoRequest request = ECHO__V1__ECHO_REQUEST__INIT;
+	struct closer closer = { 0 };
+	const struct aside_stream_events events = { .item = close_at_once, .end = note_end, .user = &closer };
+	struct aside_channel *channel;
+	struct aside_status status;
+	static struct peer peer;
+
+	(void)state;
+	assert_int_equal(sem_init(&closer.ended, 0, 0), 0);
+	peer_open(&peer, "closer");
+	channel = open_channel(peer.url, NULL);
+	assert_int_equal(aside_stream_open(channel, &watch, &request.base, NULL, &events, &closer.stream, &status), ASIDE_OK);
+	struct frame item = { .kind = FRAME_ITEM, .call_id = peer_hear(&peer, FRAME_CALL)->call_id };
+	peer_say(&peer, &item, 1);
+	assert_int_equal(sem_wait(&closer.ended), 0);
+	assert_int_equal(closer.code, ASIDE_CANCELLED);
+	assert_int_equal(closer.n_items, 1);
+	assert_true(peer_hear(&peer, FRAME_CANCEL)->call_id == item.call_id);
+	aside_channel_close(channel);
+	peer_close(&peer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -136,6 +186,7 @@ int main(void)
 		cmocka_unit_test(a_sender_stops_where_its_credit_ends),
 		cmocka_unit_test(a_stream_moves_only_before_its_first_item),
 		cmocka_unit_test(closing_a_stream_cancels_it),
+		cmocka_unit_test(a_callback_may_close_its_stream),
 	};
 
 	watch = collect = echo_v1_echo_service.methods[echo_v1_echo_service_echo_index];

@@ -24,7 +24,7 @@ extern "C" {
 struct aside_stream;
 
 /* The callback form.  All run on a thread of the library, one at a time for a stream: they must not block, and may
- * call everything here but aside_stream_close() and the functions that wait. */
+ * call everything here but the functions that wait. */
 struct aside_stream_events {
 	/* An item came; it is the callee's to aside_free().  Credit for the next is given when this returns. */
 	void (*item)(void *user, ProtobufCMessage *item);
@@ -69,8 +69,8 @@ ASIDE_API enum aside_code aside_stream_finish(struct aside_stream *stream, Proto
 /* Ends the call early, with CANCELLED; the server is told. */
 ASIDE_API void aside_stream_cancel(struct aside_stream *stream);
 
-/* Cancels what has not ended, and frees.  With `events`, `end` runs before this returns, unless it has run.
- * NULL is fine. */
+/* Cancels what has not ended, and frees.  With `events`, `end` runs before this returns, unless it has run; in a callback,
+ * after that has returned.  NULL is fine. */
 ASIDE_API void aside_stream_close(struct aside_stream *stream);
 
 #ifdef __cplusplus
