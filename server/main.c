@@ -77,6 +77,19 @@ static bool ready(void *store)
 	return store_ready(store);
 }
 
+static bool queue(void *store, unsigned index, struct queue_stats *ret)
+{
+	struct store_stats lane;
+	bool writes;
+
+	if (!store_lane_stats(store, index, &lane, &writes))
+		return false;
+	*ret = (struct queue_stats){ .waiting = lane.queued, .under_way = lane.in_flight, .batches = lane.batches,
+		.operations = lane.operations };
+	(void)snprintf(ret->name, sizeof ret->name, "%s %u", writes ? "write" : "read", index + 1);
+	return true;
+}
+
 static enum aside_code listen_all(struct program *program, struct aside_status *err)
 {
 	const struct config *config = &program->config;
@@ -121,7 +134,7 @@ static enum aside_code start(struct program *program, struct aside_status *err)
 	if (code != ASIDE_OK)
 		return code;
 	struct server_options options = { .handlers = program->handlers, .auth = program->auth, .submit = submit,
-		.ready = ready, .store = program->store, .workers = config_number(config->workers),
+		.ready = ready, .queue = queue, .store = program->store, .workers = config_number(config->workers),
 		.origins = config->origin, .kept_bytes_max = (uint64_t)config_number(config->peer_memory) << 20 };
 	code = server_open(&options, &program->server, err);
 	if (code == ASIDE_OK)

@@ -13,7 +13,7 @@
 
 #define REFRESH_MS 1000
 #define SCREEN_BYTES 65536
-#define ROWS_OF_HEADERS 6 /* two lines, two grids' headers, an empty line before each */
+#define ROWS_OF_HEADERS 7 /* three lines, two grids' headers, an empty line before each */
 #define SESSIONS_MAX 1000
 
 typedef Aside__Rpc__V1__GetServerResponse server_state;
@@ -114,6 +114,22 @@ static void print_sessions(const server_state *now, size_t rows_max)
 	grid_end(&grid);
 }
 
+static void print_queues(const server_state *now, const server_state *before)
+{
+	int64_t span_us = now->now_us - (before != NULL ? before->now_us : now->started_at_us);
+
+	for (size_t i = 0; i < now->n_queues; i++) {
+		const Aside__Rpc__V1__QueueState *queue = now->queues[i], *was = before != NULL && i < before->n_queues ? before->queues[i] : NULL;
+		uint64_t operations = queue->operations - (was != NULL ? was->operations : 0);
+		uint64_t batches = queue->batches - (was != NULL ? was->batches : 0);
+		printf("%s%s: %llu waiting, %.0f/s in batches of %.1f", i > 0 ? "; " : "", queue->name, (unsigned long long)queue->waiting,
+				span_us > 0 ? (double)operations * 1e6 / (double)span_us : 0.0,
+				batches > 0 ? (double)operations / (double)batches : 0.0);
+	}
+	if (now->n_queues > 0)
+		putchar('\n');
+}
+
 static void print_server(const server_state *now, const server_state *before)
 {
 	bool serving = now->status == ASIDE__RPC__V1__CHECK_RESPONSE__SERVING_STATUS__SERVING_STATUS_SERVING;
@@ -128,6 +144,7 @@ static void print_server(const server_state *now, const server_state *before)
 	if (load != NULL)
 		printf("%u calls of %u under way, %u streams of %u, %llu calls refused\n", load->calls, load->calls_limit,
 				load->streams, load->streams_max, (unsigned long long)load->refused);
+	print_queues(now, before);
 	putchar('\n');
 	print_methods(now, before, methods);
 	putchar('\n');

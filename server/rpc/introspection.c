@@ -10,6 +10,7 @@
 
 #define SESSIONS_DEFAULT 100
 #define SESSIONS_MAX 1000
+#define QUEUES_MAX 64
 
 typedef Aside__Rpc__V1__SessionState session_state;
 
@@ -162,6 +163,37 @@ static Aside__Rpc__V1__Load *load_of(struct call *call, const struct admission_s
 	return load;
 }
 
+static bool add_queue(struct call *call, const struct queue_stats *stats, Aside__Rpc__V1__GetServerResponse *out)
+{
+	Aside__Rpc__V1__QueueState *row = call_alloc(call, sizeof *row);
+
+	if (row == NULL)
+		return false;
+	aside__rpc__v1__queue_state__init(row);
+	row->name = arena_strndup(&call->arena, stats->name, strlen(stats->name));
+	row->waiting = stats->waiting;
+	row->under_way = stats->under_way;
+	row->batches = stats->batches;
+	row->operations = stats->operations;
+	out->queues[out->n_queues++] = row;
+	return row->name != NULL;
+}
+
+static bool add_queues(struct call *call, Aside__Rpc__V1__GetServerResponse *out)
+{
+	const struct server_options *options = server_options(builtin_server());
+	struct queue_stats stats;
+
+	out->queues = call_alloc(call, QUEUES_MAX * sizeof *out->queues);
+	for (unsigned i = 0; out->queues != NULL && options->queue != NULL && i < QUEUES_MAX; i++) {
+		if (!options->queue(options->store, i, &stats))
+			break;
+		if (!add_queue(call, &stats, out))
+			return false;
+	}
+	return out->queues != NULL;
+}
+
 static enum aside_code get_server(struct call *call, const void *request, struct aside_status *err)
 {
 	const Aside__Rpc__V1__GetServerRequest *in = request;
@@ -179,7 +211,7 @@ static enum aside_code get_server(struct call *call, const void *request, struct
 	out->now_us = clock_realtime_us();
 	out->status = health_status(builtin_server());
 	out->load = load_of(call, &stats.admission);
-	return out->load != NULL && add_sessions(&survey) && add_methods(&survey) ? ASIDE_OK : call_full(err);
+	return out->load != NULL && add_sessions(&survey) && add_methods(&survey) && add_queues(call, out) ? ASIDE_OK : call_full(err);
 }
 
 static const struct handler introspection[] = { { .method = "GetServer", .begin = get_server } };

@@ -25,11 +25,19 @@ struct session;
 /* How the server hands an operation on: store_submit() in the program. */
 typedef enum aside_code server_submit(void *store, struct op *op, struct aside_status *err);
 
+/* What waits behind the handlers, as introspection shows it. */
+struct queue_stats {
+	char name[16]; /* "write 1" */
+	uint64_t waiting, under_way; /* operations */
+	uint64_t batches, operations; /* since the start */
+};
+
 struct server_options {
 	const struct handlers *const *handlers; /* NULL-terminated */
 	struct auth *auth;
 	server_submit *submit;
 	bool (*ready)(void *store);
+	bool (*queue)(void *store, unsigned index, struct queue_stats *ret); /* false: there are no more; NULL: none */
 	void *store;
 	unsigned workers; /* 0: one per processor, at least 2 */
 	const char *const *origins; /* of web pages that may call by ws, NULL-terminated; NULL: only the server's own */

@@ -73,18 +73,30 @@ bool store_ready(struct store *store)
 	return ready;
 }
 
+bool store_lane_stats(struct store *store, unsigned index, struct store_stats *ret, bool *ret_writes)
+{
+	if (index >= store->n_write + store->n_read)
+		return false;
+	struct lane *lane = &store->lanes[index];
+	*ret_writes = index < store->n_write;
+	pthread_mutex_lock(&lane->mutex);
+	*ret = (struct store_stats){ lane->queued, lane->in_flight, lane->batches, lane->operations, lane->retries };
+	pthread_mutex_unlock(&lane->mutex);
+	return true;
+}
+
 void store_stats(struct store *store, struct store_stats *ret)
 {
+	struct store_stats lane;
+	bool writes;
+
 	*ret = (struct store_stats){ 0 };
-	for (unsigned i = 0; i < store->n_write + store->n_read; i++) {
-		struct lane *lane = &store->lanes[i];
-		pthread_mutex_lock(&lane->mutex);
-		ret->queued += lane->queued;
-		ret->in_flight += lane->in_flight;
-		ret->batches += lane->batches;
-		ret->operations += lane->operations;
-		ret->retries += lane->retries;
-		pthread_mutex_unlock(&lane->mutex);
+	for (unsigned i = 0; store_lane_stats(store, i, &lane, &writes); i++) {
+		ret->queued += lane.queued;
+		ret->in_flight += lane.in_flight;
+		ret->batches += lane.batches;
+		ret->operations += lane.operations;
+		ret->retries += lane.retries;
 	}
 }
 

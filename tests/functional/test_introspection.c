@@ -73,6 +73,16 @@ static void begin_send(int64_t page)
 			NULL, &status), ASIDE_OK);
 }
 
+static uint64_t write_under_way(const Aside__Rpc__V1__GetServerResponse *server)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < server->n_queues; i++)
+		if (strncmp(server->queues[i]->name, "write ", 6) == 0)
+			n += server->queues[i]->under_way;
+	return n;
+}
+
 static void a_call_that_waits_is_seen_until_it_ends(void **state)
 {
 	int64_t page = new_page();
@@ -94,6 +104,7 @@ static void a_call_that_waits_is_seen_until_it_ends(void **state)
 	assert_int_equal(first->load->calls, 2); /* with the one that asks */
 	assert_int_equal(first->session_count, 1);
 	assert_int_equal(first->sessions[0]->calls, 2);
+	assert_int_equal(write_under_way(first), 1);
 	uint64_t before = calls_with(send, ASIDE_OK);
 	unlock_page(lock);
 	assert_int_equal(wait_for_the_end(), ASIDE_OK);
