@@ -135,7 +135,7 @@ static void call_and_cancel(void)
 	started.record = attempt.record;
 	started.request.payload = make_payload(attempt.record->id);
 	history_wait(attempt.record, true);
-	attempt.record->cancelled = !callers.how.patient && chance_one_in(2);
+	attempt.record->cancelled = callers.how.cancels && chance_one_in(2);
 	attempt.record->must_succeed = callers.how.well && !attempt.record->cancelled;
 	if (aside_call_start(callers.how.channel, attempt.record->method, &started.request.base,
 			    &attempt.options, on_done, &started, &handle, &status) != ASIDE_OK)
@@ -227,7 +227,7 @@ static bool may_abandon(struct reader *reader)
 {
 	static const struct aside_status cancelled = { .code = ASIDE_CANCELLED };
 
-	if (callers.how.patient || !chance_one_in(ABANDON_ONE_IN * 10))
+	if (!callers.how.cancels || !chance_one_in(ABANDON_ONE_IN * 10))
 		return false;
 	reader->attempt.record->cancelled = true;
 	if (chance_one_in(2))
@@ -321,7 +321,7 @@ static void *call(void *arg)
 	for (unsigned i = 0; i < callers.how.calls; i++) {
 		kinds[chance_below(sizeof kinds / sizeof *kinds)]();
 		if (!chance_one_in(3))
-			fiber_sleep(chance_between(0, callers.how.pause_us_max));
+			fiber_sleep((int64_t)chance_below((uint64_t)callers.how.pause_us_max));
 	}
 	callers.left--;
 	fiber_wake(&callers);

@@ -11,7 +11,8 @@ struct calling {
 	struct aside_channel *channel;
 	unsigned calls;	      /* of each caller */
 	int64_t pause_us_max; /* between them */
-	bool patient;	      /* deadlines are long, and nothing is cancelled */
+	bool patient;	      /* deadlines are long */
+	bool cancels;	      /* now and then */
 	bool well;    /* nothing befalls the network or the servers: everything succeeds ... */
 	bool drained; /* ... but for streams, which end where a server drains */
 };

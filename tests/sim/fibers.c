@@ -20,6 +20,8 @@
 #define YIELD_ONE_IN 12			/* of the mutexes taken and left */
 #define STALL_ONE_IN 1024
 #define STALL_US_MAX 5000
+#define LONG_STALL_ONE_IN 20 /* stalls: the machine is busy */
+#define LONG_STALL_US_MAX 100000
 #define SPURIOUS_ONE_IN 64 /* of the waits for a condition, which POSIX allows */
 
 enum fiber_state {
@@ -138,7 +140,9 @@ void fiber_sleep(int64_t us)
 static void may_lose_turn(void)
 {
 	if (chance_one_in(STALL_ONE_IN))
-		fiber_sleep((int64_t)chance_below(STALL_US_MAX));
+		fiber_sleep(chance_between(0,
+				chance_one_in(LONG_STALL_ONE_IN) ? LONG_STALL_US_MAX
+								 : STALL_US_MAX));
 	else if (chance_one_in(YIELD_ONE_IN))
 		leave_turn();
 }

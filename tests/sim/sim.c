@@ -41,11 +41,12 @@
 #define SILENCE_US                                                                               \
 	65000000ll	     /* after which both sides have given up who keeps silent, and a bit \
 			      */
+#define SETTLE_US 4000000    /* the same where nothing befalls: the store is slow at times */
 #define IDLE_MESSAGES_MAX 24 /* of two connections in that time: heartbeats */
 #define COME_BACK_US 2000000 /* for clients, before a rolling restart goes on */
 #define CLOSE_US_MAX 1000000
 #define DRAIN_US_MAX 4000000
-#define HANG_SECONDS 60 /* of real time, for one run */
+#define HANG_SECONDS 20 /* of real time, for one run */
 #define LINES_KEPT 500
 #define LINE_BYTES 200
 
@@ -128,18 +129,18 @@ static struct {
 
 static void draw_fate(struct fate *fate, struct weather *weather)
 {
-	uint64_t kind = chance_below(6);
+	uint64_t kind = chance_below(8);
 
 	*fate = (struct fate){ .nodes = 1 + (unsigned)chance_below(NODES_MAX),
 		.pause_us_max = chance_between(20000, 3000000) };
 	fate->losses = kind == 1 || kind == 5;
 	fate->crashes = kind == 2 || kind == 5;
 	fate->partitions = kind == 3 || kind == 5;
-	fate->drains = kind == 4 || kind == 5;
+	fate->drains = kind >= 4;
 	fate->refusals = fate->losses && chance_one_in(2);
 	fate->idle_ms = chance_one_in(3) ? (uint32_t)chance_between(1, 2000) : 0;
 	fate->age_ms = chance_one_in(4) ? (uint32_t)chance_between(50, 20000) : 0;
-	*weather = (struct weather){ .delay_us_max = chance_between(0, 40000),
+	*weather = (struct weather){ .delay_us_max = chance_between(0, 100000),
 		.hand_over_us_max = chance_between(0, 5000) };
 }
 
@@ -175,32 +176,32 @@ static void restart(unsigned i)
 	fiber_sleep(COME_BACK_US);
 }
 
+static void cut_off(unsigned i)
+{
+	net_cut_off(urls[i], fiber_now_us() + chance_between(1000, chance_one_in(3) ? 90000000 : 2000000));
+}
+
+static void lose(unsigned i)
+{
+	(void)i;
+	net_lose_one();
+}
+
+/* One of the things that may, to one of the servers. */
 static void befall(void)
 {
-	unsigned i = (unsigned)chance_below(events.fate.nodes);
+	const struct {
+		bool may;
+		void (*run)(unsigned i);
+	} all[] = { { events.fate.losses, lose }, { events.fate.crashes, crash }, { events.fate.partitions, cut_off },
+		{ events.fate.drains, restart } };
+	unsigned n = 0, drawn = 0;
 
-	switch (chance_below(4)) {
-	case 0:
-		if (events.fate.losses)
-			net_lose_one();
-		break;
-	case 1:
-		if (events.fate.crashes)
-			crash(i);
-		break;
-	case 2:
-		if (events.fate.partitions)
-			net_cut_off(urls[i],
-					fiber_now_us() +
-							chance_between(1000,
-									chance_one_in(3)
-											? 90000000
-											: 2000000));
-		break;
-	default:
-		if (events.fate.drains)
-			restart(i);
-	}
+	for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
+		if (all[i].may && chance_one_in(++n))
+			drawn = i;
+	if (n > 0)
+		all[drawn].run((unsigned)chance_below(events.fate.nodes));
 }
 
 static void *run_events(void *arg)
@@ -253,10 +254,11 @@ static struct aside_channel *open_channel(void)
 }
 
 /* Everybody has come to rest: both sides let go of everything, in time. */
-static void take_leave(struct aside_channel *channel)
+static void take_leave(struct aside_channel *channel, bool well)
 {
-	fiber_sleep(SILENCE_US);
+	fiber_sleep(well ? SETTLE_US : SILENCE_US);
 	check_nodes(false);
+	fiber_sleep(SILENCE_US);
 	uint64_t arrived = net_arrived();
 	fiber_sleep(SILENCE_US);
 	arrived = net_arrived() - arrived;
@@ -294,11 +296,12 @@ static void run(void)
 	for (unsigned i = 0; i < fate->nodes; i++)
 		events.nodes[i] = node_start(urls[i], events.fate.refusals);
 	struct calling calling = { .channel = open_channel(),
-		.calls = 1 + (unsigned)chance_below(CALLS_MAX),
-		.pause_us_max = chance_between(0, 1000000),
+		.calls = 1 + (unsigned)chance_below(fate->drains ? CALLS_MAX * 2 : CALLS_MAX),
+		.pause_us_max = 1 + (int64_t)chance_below(2000000),
 		.well = !fate->losses && !fate->crashes && !fate->partitions,
 		.drained = fate->drains };
 	calling.patient = calling.well;
+	calling.cancels = !calling.well || chance_one_in(2);
 	callers_start(&calling, 1 + (unsigned)chance_below(CALLERS_MAX));
 	fiber_start("fate", run_events, NULL);
 	fiber_start("the watch", watch, NULL);
@@ -308,7 +311,7 @@ static void run(void)
 		(void)fiber_wait(&events, INT64_MAX);
 	for (unsigned i = 0; i < fate->nodes; i++)
 		net_cut_off(urls[i], 0);
-	take_leave(calling.channel);
+	take_leave(calling.channel, calling.well);
 	if (net_turns() > 0)
 		sim_fail("%u turns were not given back", net_turns());
 	net_close();
