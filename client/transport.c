@@ -38,6 +38,8 @@ struct link {
 	nng_socket socket;
 	struct link_events events;
 	atomic_int pipe; /* the connection's; 0: none */
+	int gone;        /* the last one that ended before it was told */
+	pthread_mutex_t order; /* of what is told of connections */
 	pthread_mutex_t mutex;
 	struct request *idle;
 	struct request requests[REQUESTS_MAX];
@@ -89,17 +91,23 @@ static void on_request(void *arg)
 		link->events.replied(link->events.user, session, NULL, (struct bytes){ NULL, 0 });
 }
 
+/* nng runs these on two threads: the end of a connection may overtake its beginning. */
 static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
 	struct link *link = arg;
+	int id = nng_pipe_id(pipe);
 
-	if (event == NNG_PIPE_EV_ADD_POST) {
-		link->pipe = nng_pipe_id(pipe);
+	pthread_mutex_lock(&link->order);
+	if (event == NNG_PIPE_EV_ADD_POST && id != link->gone) {
+		link->pipe = id;
 		link->events.up(link->events.user);
-	} else {
+	} else if (event == NNG_PIPE_EV_REM_POST && id == link->pipe) {
 		link->pipe = 0;
 		link->events.down(link->events.user);
+	} else if (event == NNG_PIPE_EV_REM_POST) {
+		link->gone = id;
 	}
+	pthread_mutex_unlock(&link->order);
 }
 
 static int set_options(struct link *link, const struct aside_options *options)
@@ -174,6 +182,7 @@ enum aside_code link_open(const char *url, const struct aside_options *options, 
 		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "NO_SOCKET", "cannot open a socket: %s", nng_strerror(rv));
 	}
 	pthread_mutex_init(&link->mutex, NULL);
+	pthread_mutex_init(&link->order, NULL);
 	link->events = *events;
 	rv = start(link, url, options);
 	if (rv != 0) {
@@ -234,5 +243,6 @@ void link_close(struct link *link)
 	for (unsigned i = 0; i < REQUESTS_MAX; i++)
 		nng_aio_free(link->requests[i].aio);
 	pthread_mutex_destroy(&link->mutex);
+	pthread_mutex_destroy(&link->order);
 	free(link);
 }

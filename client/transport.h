@@ -14,6 +14,7 @@ struct link;
 
 /* All run on nng's threads, several at once: must not block. */
 struct link_events {
+	/* In turns: of a connection that ends before anybody could be told neither is. */
 	void (*up)(void *user);
 	void (*down)(void *user);
 	/* Each link_send() ends in one of these, with its `session`: the reply, to be given back with
