@@ -37,6 +37,7 @@ struct pipe {
 	struct transport *transport;
 	bool open[2];		    /* by side: it knows of no end */
 	bool cut;		    /* nothing leaves any more */
+	bool told; /* its client, of it */
 	int64_t last_arrival_us[2]; /* to each side */
 	int64_t silent_until_us;
 };
@@ -56,6 +57,7 @@ struct link {
 	TAILQ_HEAD(, request) requests;
 	unsigned failures; /* to connect, in a row */
 	unsigned running;  /* callbacks */
+	bool telling; /* `up` runs */
 	bool closed;
 };
 
@@ -256,20 +258,29 @@ static void end_request(struct link *link, struct request *request, struct parce
 
 static void run_up(struct event *event)
 {
-	if (!enter_link(event->link))
+	struct link *link = event->link;
+
+	if (!event->pipe->open[CLIENT] || !enter_link(link))
 		return;
-	event->link->events.up(event->link->events.user);
-	leave_link(event->link);
+	event->pipe->told = link->telling = true;
+	link->events.up(link->events.user);
+	link->telling = false;
+	leave_link(link);
 }
 
 /* As in nng, the next connection is not tried before this has returned. */
 static void run_down(struct event *event)
 {
-	if (!enter_link(event->link))
+	struct link *link = event->link;
+
+	while (link->telling)
+		(void)fiber_wait(link, INT64_MAX);
+	if (!enter_link(link))
 		return;
-	event->link->events.down(event->link->events.user);
-	connect_later(event->link, RECONNECT_US_MIN);
-	leave_link(event->link);
+	if (event->pipe->told)
+		link->events.down(link->events.user);
+	connect_later(link, RECONNECT_US_MIN);
+	leave_link(link);
 }
 
 static void notice_as_client(struct event *event)
@@ -290,7 +301,7 @@ static void notice_as_client(struct event *event)
 		if (request->pipe == pipe)
 			end_request(link, request, NULL);
 	}
-	soon((struct event){ .run = run_down, .link = link });
+	soon((struct event){ .run = run_down, .link = link, .pipe = pipe });
 }
 
 static void arrive_at_server(struct event *event);
@@ -356,7 +367,7 @@ static void run_connect(struct event *event)
 			entry) /* nng sends these before anybody hears of the connection */
 	if (request->pipe == NULL)
 		send_request(link, request);
-	soon((struct event){ .run = run_up, .link = link });
+	soon((struct event){ .run = run_up, .link = link, .pipe = pipe });
 }
 
 static void connect_later(struct link *link, int64_t after_us)
@@ -679,6 +690,14 @@ void net_cut_off(const char *url, int64_t until_us)
 	LIST_FOREACH(pipe, &net.pipes, entry)
 	if (pipe->transport == transport && chance_one_in(2))
 		pipe->silent_until_us = INT64_MAX;
+}
+
+void net_heal(void)
+{
+	struct transport *transport;
+
+	LIST_FOREACH(transport, &net.transports, entry)
+		transport->silent_until_us = 0;
 }
 
 void net_crash(const char *url, bool quietly)

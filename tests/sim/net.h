@@ -42,6 +42,9 @@ void net_lose_one(void);
 /* Nothing arrives at `url` or from there until then. */
 void net_cut_off(const char *url, int64_t until_us);
 
+/* Everybody can be reached again. */
+void net_heal(void);
+
 /* Whoever listens there is gone: with `quietly` its peers are not told.  To be closed by whoever
  * opened it. */
 void net_crash(const char *url, bool quietly);

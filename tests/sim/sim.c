@@ -309,8 +309,7 @@ static void run(void)
 	events.calm = true;
 	while (!events.still || events.dying > 0)
 		(void)fiber_wait(&events, INT64_MAX);
-	for (unsigned i = 0; i < fate->nodes; i++)
-		net_cut_off(urls[i], 0);
+	net_heal();
 	take_leave(calling.channel, calling.well);
 	if (net_turns() > 0)
 		sim_fail("%u turns were not given back", net_turns());
