@@ -20,6 +20,8 @@
 #define SHORT_MS_MAX 200
 #define LONG_MS_MAX 8000
 #define ABANDON_ONE_IN 12
+#define CUT_OFF_MAX 5 /* calls, by the end of the channel */
+#define CLOSE_US_MAX 1000000
 #define REST_US_MAX 12000000 /* of a reader who stops */
 
 static struct {
@@ -27,8 +29,7 @@ static struct {
 	unsigned left;
 } callers;
 
-/* ── a call
- * ──────────────────────────────────────────────────────────────────────────────────────── */
+/* ── a call ──────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* A call as it is about to be made. */
 struct attempt {
@@ -42,12 +43,9 @@ static void prepare(struct attempt *attempt, unsigned method)
 	uint32_t timeout_ms = PATIENT_MS;
 
 	if (!callers.how.patient)
-		timeout_ms = (uint32_t)chance_between(
-				1, chance_one_in(4) ? SHORT_MS_MAX : LONG_MS_MAX);
-	attempt->record = history_add(&echo_v1_echo_service.methods[method],
-			fiber_now_us() + timeout_ms * 1000ll);
-	attempt->metadata = (struct aside_metadata){ CALL_KEY, &attempt->record->id,
-		sizeof attempt->record->id };
+		timeout_ms = (uint32_t)chance_between(1, chance_one_in(4) ? SHORT_MS_MAX : LONG_MS_MAX);
+	attempt->record = history_add(&echo_v1_echo_service.methods[method], fiber_now_us() + timeout_ms * 1000ll);
+	attempt->metadata = (struct aside_metadata){ CALL_KEY, &attempt->record->id, sizeof attempt->record->id };
 	attempt->options = (struct aside_call_options){ .timeout_ms = timeout_ms,
 		.metadata = &attempt->metadata,
 		.n_metadata = 1,
@@ -57,8 +55,7 @@ static void prepare(struct attempt *attempt, unsigned method)
 /* Bytes that no other call has.  The caller's to free. */
 static ProtobufCBinaryData make_payload(uint64_t id)
 {
-	size_t size = (size_t)chance_between(
-			0, chance_one_in(LARGE_ONE_IN) ? LARGE_BYTES_MAX : SMALL_BYTES_MAX);
+	size_t size = (size_t)chance_between(0, chance_one_in(LARGE_ONE_IN) ? LARGE_BYTES_MAX : SMALL_BYTES_MAX);
 	uint8_t *bytes = malloc(size + 1);
 
 	for (size_t i = 0; i < size; i++)
@@ -66,20 +63,19 @@ static ProtobufCBinaryData make_payload(uint64_t id)
 	return (ProtobufCBinaryData){ size, bytes };
 }
 
-static void check_response(const struct record *record, const Echo__V1__EchoRequest *request,
-		const Echo__V1__EchoResponse *response)
+static void check_response(
+		const struct record *record, const Echo__V1__EchoRequest *request, const Echo__V1__EchoResponse *response)
 {
 	if (response->payload.len != request->payload.len ||
 			(request->payload.len > 0 &&
-					memcmp(response->payload.data, request->payload.data,
-							request->payload.len) != 0))
+					memcmp(response->payload.data, request->payload.data, request->payload.len) != 0))
 		sim_fail("call %llu has the answer to another", (unsigned long long)record->id);
 }
 
 static unsigned draw_unary(void)
 {
-	static const unsigned methods[] = { echo_v1_echo_service_echo_index,
-		echo_v1_echo_service_note_index, echo_v1_echo_service_keep_index };
+	static const unsigned methods[] = { echo_v1_echo_service_echo_index, echo_v1_echo_service_note_index,
+		echo_v1_echo_service_keep_index };
 
 	return methods[chance_below(sizeof methods / sizeof *methods)];
 }
@@ -97,16 +93,15 @@ static void call_and_wait(void)
 		attempt.options.hedge_after_ms = (uint32_t)chance_between(1, 50);
 	history_wait(attempt.record, true);
 	attempt.record->must_succeed = callers.how.well;
-	if (aside_call(callers.how.channel, attempt.record->method, &request.base, &attempt.options,
-			    &response, &status) == ASIDE_OK)
+	if (aside_call(callers.how.channel, attempt.record->method, &request.base, &attempt.options, &response, &status) ==
+			ASIDE_OK)
 		check_response(attempt.record, &request, (void *)response);
 	history_ended(attempt.record, &status);
 	aside_free(response);
 	free(request.payload.data);
 }
 
-/* ── a call that calls back
- * ──────────────────────────────────────────────────────────────────────── */
+/* ── a call that calls back ──────────────────────────────────────────────────────────────────────────── */
 
 struct started {
 	struct record *record;
@@ -124,33 +119,61 @@ static void on_done(void *user, ProtobufCMessage *response, const struct aside_s
 	fiber_wake(started);
 }
 
-static void call_and_cancel(void)
+/* Lasts until its record has ended. */
+static void start(struct started *started, bool cancelled, uint64_t *ret_handle)
 {
-	struct started started = { .request = ECHO__V1__ECHO_REQUEST__INIT };
 	struct attempt attempt;
 	struct aside_status status;
-	uint64_t handle = 0;
 
 	prepare(&attempt, draw_unary());
-	started.record = attempt.record;
-	started.request.payload = make_payload(attempt.record->id);
+	started->request = (Echo__V1__EchoRequest)ECHO__V1__ECHO_REQUEST__INIT;
+	started->request.payload = make_payload(attempt.record->id);
+	started->record = attempt.record;
+	attempt.record->cancelled = cancelled;
+	attempt.record->must_succeed = callers.how.well && !cancelled;
 	history_wait(attempt.record, true);
-	attempt.record->cancelled = callers.how.cancels && chance_one_in(2);
-	attempt.record->must_succeed = callers.how.well && !attempt.record->cancelled;
-	if (aside_call_start(callers.how.channel, attempt.record->method, &started.request.base,
-			    &attempt.options, on_done, &started, &handle, &status) != ASIDE_OK)
+	if (aside_call_start(callers.how.channel, attempt.record->method, &started->request.base, &attempt.options, on_done,
+			    started, ret_handle, &status) != ASIDE_OK)
 		sim_fail("a call cannot be started: %s", status.message);
-	if (attempt.record->cancelled) {
+}
+
+static void call_and_cancel(void)
+{
+	struct started started;
+	uint64_t handle = 0;
+	bool cancels = callers.how.cancels && chance_one_in(2);
+
+	start(&started, cancels, &handle);
+	if (cancels) {
 		fiber_sleep(chance_between(0, 50000));
 		aside_call_cancel(callers.how.channel, handle);
 	}
-	while (!attempt.record->ended)
+	while (!started.record->ended)
 		(void)fiber_wait(&started, INT64_MAX);
 	free(started.request.payload.data);
 }
 
-/* ── streams
- * ─────────────────────────────────────────────────────────────────────────────────────── */
+void callers_close(void)
+{
+	struct started started[CUT_OFF_MAX];
+	unsigned n = (unsigned)chance_below(CUT_OFF_MAX + 1);
+
+	for (unsigned i = 0; i < n; i++)
+		start(&started[i], true, NULL);
+	fiber_sleep(chance_between(0, 50000));
+	int64_t began_us = fiber_now_us();
+	aside_channel_close(callers.how.channel);
+	if (fiber_now_us() - began_us > CLOSE_US_MAX)
+		sim_fail("the channel took %lld us to close", (long long)(fiber_now_us() - began_us));
+	for (unsigned i = 0; i < n; i++) {
+		if (!started[i].record->ended)
+			sim_fail("the channel is closed, and call %llu has not ended",
+					(unsigned long long)started[i].record->id);
+		free(started[i].request.payload.data);
+	}
+}
+
+/* ── streams ─────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* A stream of its caller's making. */
 struct reader {
@@ -158,7 +181,7 @@ struct reader {
 	struct aside_stream *stream;
 	struct aside_status status;
 	struct mark next; /* item */
-	uint64_t sent;
+	uint64_t sent, count;
 };
 
 /* Of a stream, a drain is an end: it is opened again elsewhere. */
@@ -176,11 +199,20 @@ static bool open_stream(struct reader *reader, unsigned method, const ProtobufCM
 {
 	prepare(&reader->attempt, method);
 	reader->next.id = reader->attempt.record->id;
-	if (aside_stream_open(callers.how.channel, reader->attempt.record->method, request,
-			    &reader->attempt.options, NULL, &reader->stream,
-			    &reader->status) == ASIDE_OK)
+	if (aside_stream_open(callers.how.channel, reader->attempt.record->method, request, &reader->attempt.options, NULL,
+			    &reader->stream, &reader->status) == ASIDE_OK)
 		return true;
 	sim_fail("a stream cannot be opened: %s", reader->status.message);
+}
+
+/* In its turn?  Frees it. */
+static void check_item(struct reader *reader, Echo__V1__EchoResponse *item)
+{
+	if (item->payload.len < sizeof reader->next || memcmp(item->payload.data, &reader->next, sizeof reader->next) != 0)
+		sim_fail("call %llu: expected item %llu and got another", (unsigned long long)reader->next.id,
+				(unsigned long long)reader->next.n);
+	reader->next.n++;
+	aside_free(item);
 }
 
 /* The next item, checked; false: there is none, or the call has ended. */
@@ -189,20 +221,13 @@ static bool receive(struct reader *reader)
 	Echo__V1__EchoResponse *item = NULL;
 
 	history_wait(reader->attempt.record, true);
-	enum aside_code code = aside_stream_receive(
-			reader->stream, (ProtobufCMessage **)(void *)&item, &reader->status);
+	enum aside_code code = aside_stream_receive(reader->stream, (ProtobufCMessage **)(void *)&item, &reader->status);
 	history_wait(reader->attempt.record, false);
 	if (code == ASIDE_OK)
 		reader->status = (struct aside_status){ 0 };
 	if (code != ASIDE_OK || item == NULL)
 		return false;
-	if (item->payload.len < sizeof reader->next ||
-			memcmp(item->payload.data, &reader->next, sizeof reader->next) != 0)
-		sim_fail("call %llu: expected item %llu and got another",
-				(unsigned long long)reader->next.id,
-				(unsigned long long)reader->next.n);
-	reader->next.n++;
-	aside_free(item);
+	check_item(reader, item);
 	return true;
 }
 
@@ -250,18 +275,58 @@ static void read_repeated(void)
 	(void)open_stream(&reader, echo_v1_echo_service_repeat_index, &request.base);
 	while (receive(&reader) && !may_abandon(&reader))
 		if (rests && chance_one_in(20))
-			fiber_sleep(chance_between(
-					0, REST_US_MAX / (callers.how.patient ? 20 : 1)));
+			fiber_sleep(chance_between(0, REST_US_MAX / (callers.how.patient ? 20 : 1)));
 	free(request.payload.data);
 	if (reader.stream == NULL)
 		return;
 	if (reader.status.code == ASIDE_OK && reader.next.n != request.count)
-		sim_fail("call %llu ends well after %llu items of %llu",
-				(unsigned long long)reader.next.id,
-				(unsigned long long)reader.next.n,
-				(unsigned long long)request.count);
+		sim_fail("call %llu ends well after %llu items of %llu", (unsigned long long)reader.next.id,
+				(unsigned long long)reader.next.n, (unsigned long long)request.count);
 	end_stream(&reader, &reader.status);
 	aside_stream_close(reader.stream);
+}
+
+/* The same by callbacks. */
+static void on_item(void *user, ProtobufCMessage *item)
+{
+	struct reader *reader = user;
+
+	check_item(reader, (void *)item);
+	if (reader->attempt.record->cancelled && chance_one_in(ABANDON_ONE_IN))
+		aside_stream_cancel(reader->stream);
+}
+
+static void on_end(void *user, ProtobufCMessage *response, const struct aside_status *status)
+{
+	struct reader *reader = user;
+
+	aside_free(response);
+	if (status->code == ASIDE_OK && reader->next.n != reader->count)
+		sim_fail("call %llu ends well after %llu items", (unsigned long long)reader->next.id,
+				(unsigned long long)reader->next.n);
+	end_stream(reader, status);
+	fiber_wake(reader);
+}
+
+static void hear_repeated(void)
+{
+	Echo__V1__RepeatRequest request = ECHO__V1__REPEAT_REQUEST__INIT;
+	struct reader reader = { .count = (uint64_t)chance_between(0, ITEMS_MAX) };
+	struct aside_stream_events events = { .item = on_item, .end = on_end, .user = &reader };
+
+	request.count = reader.count;
+	prepare(&reader.attempt, echo_v1_echo_service_repeat_index);
+	reader.next.id = reader.attempt.record->id;
+	reader.attempt.record->cancelled = callers.how.cancels && chance_one_in(2);
+	history_wait(reader.attempt.record, true);
+	if (aside_stream_open(callers.how.channel, reader.attempt.record->method, &request.base, &reader.attempt.options,
+			    &events, &reader.stream, &reader.status) != ASIDE_OK)
+		sim_fail("a stream cannot be opened: %s", reader.status.message);
+	while (!reader.attempt.record->ended && !(reader.attempt.record->cancelled && chance_one_in(2)))
+		(void)fiber_wait(&reader, fiber_now_us() + 100000);
+	aside_stream_close(reader.stream);
+	if (!reader.attempt.record->ended)
+		sim_fail("call %llu is closed, and its end was not told", (unsigned long long)reader.next.id);
 }
 
 static void have_collected(void)
@@ -277,8 +342,7 @@ static void have_collected(void)
 	history_wait(reader.attempt.record, true);
 	if (aside_stream_finish(reader.stream, &response, &reader.status) == ASIDE_OK &&
 			((Echo__V1__CollectResponse *)(void *)response)->items != count)
-		sim_fail("call %llu: not all items were collected",
-				(unsigned long long)reader.next.id);
+		sim_fail("call %llu: not all items were collected", (unsigned long long)reader.next.id);
 	end_stream(&reader, &reader.status);
 	aside_free(response);
 	aside_stream_close(reader.stream);
@@ -302,20 +366,18 @@ static void converse(void)
 	while (receive(&reader))
 		;
 	if (reader.status.code == ASIDE_OK && reader.next.n != count)
-		sim_fail("call %llu: ends well after %llu answers to %llu items",
-				(unsigned long long)reader.next.id,
+		sim_fail("call %llu: ends well after %llu answers to %llu items", (unsigned long long)reader.next.id,
 				(unsigned long long)reader.next.n, (unsigned long long)count);
 	end_stream(&reader, &reader.status);
 	aside_stream_close(reader.stream);
 }
 
-/* ── callers
- * ─────────────────────────────────────────────────────────────────────────────────────── */
+/* ── callers ─────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void *call(void *arg)
 {
-	static void (*const kinds[])(void) = { call_and_wait, call_and_wait, call_and_wait,
-		call_and_cancel, call_and_cancel, read_repeated, have_collected, converse };
+	static void (*const kinds[])(void) = { call_and_wait, call_and_wait, call_and_wait, call_and_cancel,
+		call_and_cancel, read_repeated, hear_repeated, have_collected, converse };
 
 	(void)arg;
 	for (unsigned i = 0; i < callers.how.calls; i++) {

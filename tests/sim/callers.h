@@ -9,11 +9,11 @@
 /* How they call, and what may befall them. */
 struct calling {
 	struct aside_channel *channel;
-	unsigned calls;	      /* of each caller */
+	unsigned calls; /* of each caller */
 	int64_t pause_us_max; /* between them */
-	bool patient;	      /* deadlines are long */
-	bool cancels;	      /* now and then */
-	bool well;    /* nothing befalls the network or the servers: everything succeeds ... */
+	bool patient; /* deadlines are long */
+	bool cancels; /* now and then */
+	bool well; /* nothing befalls the network or the servers: everything succeeds ... */
 	bool drained; /* ... but for streams, which end where a server drains */
 };
 
@@ -22,3 +22,6 @@ void callers_start(const struct calling *calling, unsigned n);
 
 /* Until all have made all their calls. */
 void callers_wait(void);
+
+/* Closes the channel, with some calls under way. */
+void callers_close(void);

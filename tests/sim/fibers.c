@@ -17,7 +17,7 @@
 #define STACK_BYTES (512u * 1024)
 #define FIBERS_MAX 256
 #define BEGINNING_US 1790000000000000ll /* of time: both clocks show the same */
-#define YIELD_ONE_IN 12			/* of the mutexes taken and left */
+#define YIELD_ONE_IN 12 /* of the mutexes taken and left */
 #define STALL_ONE_IN 1024
 #define STALL_US_MAX 5000
 #define LONG_STALL_ONE_IN 20 /* stalls: the machine is busy */
@@ -51,11 +51,9 @@ static struct {
 	ucontext_t scheduler;
 	int64_t now_us;
 	uint64_t state; /* of chance */
-} world = { .all = TAILQ_HEAD_INITIALIZER(world.all),
-	.unused = TAILQ_HEAD_INITIALIZER(world.unused) };
+} world = { .all = TAILQ_HEAD_INITIALIZER(world.all), .unused = TAILQ_HEAD_INITIALIZER(world.unused) };
 
-/* ── chance
- * ──────────────────────────────────────────────────────────────────────────────────────── */
+/* ── chance ──────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* splitmix64: neighbouring seeds have nothing in common. */
 uint64_t chance(void)
@@ -84,8 +82,7 @@ int64_t chance_between(int64_t least, int64_t most)
 	return least + (int64_t)chance_below(1 + chance_below((uint64_t)span));
 }
 
-/* ── turns
- * ───────────────────────────────────────────────────────────────────────────────────────── */
+/* ── turns ───────────────────────────────────────────────────────────────────────────────────────────── */
 
 int64_t fiber_now_us(void)
 {
@@ -114,8 +111,8 @@ void fiber_wake(const void *object)
 	struct fiber *fiber;
 
 	TAILQ_FOREACH(fiber, &world.all, entry)
-	if (fiber->state == FIBER_WAITING && fiber->object == object)
-		fiber->state = FIBER_READY;
+		if (fiber->state == FIBER_WAITING && fiber->object == object)
+			fiber->state = FIBER_READY;
 }
 
 /* One of those that wait, as drawn. */
@@ -125,8 +122,8 @@ static void wake_one(const void *object)
 	unsigned n = 0;
 
 	TAILQ_FOREACH(fiber, &world.all, entry)
-	if (fiber->state == FIBER_WAITING && fiber->object == object && chance_one_in(++n))
-		drawn = fiber;
+		if (fiber->state == FIBER_WAITING && fiber->object == object && chance_one_in(++n))
+			drawn = fiber;
 	if (drawn != NULL)
 		drawn->state = FIBER_READY;
 }
@@ -140,9 +137,7 @@ void fiber_sleep(int64_t us)
 static void may_lose_turn(void)
 {
 	if (chance_one_in(STALL_ONE_IN))
-		fiber_sleep(chance_between(0,
-				chance_one_in(LONG_STALL_ONE_IN) ? LONG_STALL_US_MAX
-								 : STALL_US_MAX));
+		fiber_sleep(chance_between(0, chance_one_in(LONG_STALL_ONE_IN) ? LONG_STALL_US_MAX : STALL_US_MAX));
 	else if (chance_one_in(YIELD_ONE_IN))
 		leave_turn();
 }
@@ -153,8 +148,8 @@ static struct fiber *draw_ready(void)
 	unsigned n = 0;
 
 	TAILQ_FOREACH(fiber, &world.all, entry)
-	if (fiber->state == FIBER_READY && n < FIBERS_MAX)
-		ready[n++] = fiber;
+		if (fiber->state == FIBER_READY && n < FIBERS_MAX)
+			ready[n++] = fiber;
 	return n > 0 ? ready[chance_below(n)] : NULL;
 }
 
@@ -165,20 +160,20 @@ static void go_on(void)
 	int64_t next_us = INT64_MAX;
 
 	TAILQ_FOREACH(fiber, &world.all, entry)
-	if (fiber->state == FIBER_WAITING && fiber->until_us < next_us)
-		next_us = fiber->until_us;
+		if (fiber->state == FIBER_WAITING && fiber->until_us < next_us)
+			next_us = fiber->until_us;
 	if (next_us == INT64_MAX) {
 		TAILQ_FOREACH(fiber, &world.all, entry)
-		sim_trace("%s waits for %p", fiber->name, fiber->object);
+			sim_trace("%s waits for %p", fiber->name, fiber->object);
 		sim_fail("all threads wait for each other");
 	}
 	if (next_us > world.now_us)
 		world.now_us = next_us;
 	TAILQ_FOREACH(fiber, &world.all, entry)
-	if (fiber->state == FIBER_WAITING && fiber->until_us <= world.now_us) {
-		fiber->state = FIBER_READY;
-		fiber->late = true;
-	}
+		if (fiber->state == FIBER_WAITING && fiber->until_us <= world.now_us) {
+			fiber->state = FIBER_READY;
+			fiber->late = true;
+		}
 }
 
 static void retire(struct fiber *fiber)
@@ -205,8 +200,7 @@ static struct fiber *fiber_new(const char *name, void *(*run)(void *), void *arg
 		TAILQ_REMOVE(&world.unused, fiber, entry);
 	} else {
 		fiber = calloc(1, sizeof *fiber);
-		fiber->stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		fiber->stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	}
 	fiber->name = name;
 	fiber->state = FIBER_READY;
@@ -232,7 +226,7 @@ unsigned fibers_left(void)
 	unsigned n = 0;
 
 	TAILQ_FOREACH(fiber, &world.all, entry)
-	n += fiber != world.running;
+		n += fiber != world.running;
 	return n;
 }
 
@@ -262,12 +256,10 @@ void fibers_run(uint64_t seed, void (*run)(void))
 	world.running = NULL;
 }
 
-/* ── what the linker puts in the place of libc's
- * ─────────────────────────────────────────────────── */
+/* ── what the linker puts in the place of libc's ─────────────────────────────────────────────────────── */
 
 /* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the linker's names */
-int __wrap_pthread_create(
-		pthread_t *ret, const pthread_attr_t *attributes, void *(*run)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *ret, const pthread_attr_t *attributes, void *(*run)(void *), void *arg);
 int __wrap_pthread_join(pthread_t thread, void **ret_result);
 pthread_t __wrap_pthread_self(void);
 int __wrap_pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
@@ -277,8 +269,7 @@ int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
 int __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes);
 int __wrap_pthread_cond_destroy(pthread_cond_t *cond);
 int __wrap_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
-int __wrap_pthread_cond_timedwait(
-		pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
+int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
 int __wrap_pthread_cond_signal(pthread_cond_t *cond);
 int __wrap_pthread_cond_broadcast(pthread_cond_t *cond);
 int __wrap_sem_init(sem_t *semaphore, int shared, unsigned value);
@@ -288,8 +279,7 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
 int __wrap_nanosleep(const struct timespec *span, struct timespec *ret_left);
 ssize_t __wrap_getrandom(void *buffer, size_t size, unsigned flags);
 
-int __wrap_pthread_create(
-		pthread_t *ret, const pthread_attr_t *attributes, void *(*run)(void *), void *arg)
+int __wrap_pthread_create(pthread_t *ret, const pthread_attr_t *attributes, void *(*run)(void *), void *arg)
 {
 	(void)attributes;
 	*ret = (pthread_t)(uintptr_t)fiber_new("a thread", run, arg, true);
@@ -388,8 +378,7 @@ int __wrap_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 	return wait_for(cond, mutex, INT64_MAX);
 }
 
-int __wrap_pthread_cond_timedwait(
-		pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
+int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
 	return wait_for(cond, mutex, (int64_t)until->tv_sec * 1000000 + until->tv_nsec / 1000);
 }

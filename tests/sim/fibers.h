@@ -33,8 +33,7 @@ void fiber_start(const char *name, void *(*run)(void *), void *arg);
 bool fiber_wait(const void *object, int64_t until_us);
 void fiber_wake(const void *object);
 
-/* ── chance
- * ──────────────────────────────────────────────────────────────────────────────────────── */
+/* ── chance ──────────────────────────────────────────────────────────────────────────────────────────── */
 
 uint64_t chance(void);
 uint64_t chance_below(uint64_t n);

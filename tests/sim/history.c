@@ -17,11 +17,9 @@ static struct {
 
 static noreturn void fail_record(const struct record *record, const char *what)
 {
-	sim_fail("call %llu (%s): %s; executed %u times, ended with %s %s%s",
-			(unsigned long long)record->id, record->method->name, what,
-			record->executed,
-			record->ended ? aside_code_name(record->status.code) : "nothing",
-			record->status.reason,
+	sim_fail("call %llu (%s): %s; executed %u times, ended with %s %s%s", (unsigned long long)record->id,
+			record->method->name, what, record->executed,
+			record->ended ? aside_code_name(record->status.code) : "nothing", record->status.reason,
 			record->status.not_executed ? ", certainly not executed" : "");
 }
 
@@ -45,24 +43,22 @@ struct record *history_add(const struct aside_method *method, int64_t deadline_u
 		sim_fail("more calls than the history has room for");
 	history.all[history.n++] = record;
 	*record = (struct record){ .id = history.n, .method = method, .deadline_us = deadline_us };
-	sim_trace("call %llu (%s) begins, for %lld us", (unsigned long long)record->id,
-			method->name, (long long)(deadline_us - fiber_now_us()));
+	sim_trace("call %llu (%s) begins, for %lld us", (unsigned long long)record->id, method->name,
+			(long long)(deadline_us - fiber_now_us()));
 	return record;
 }
 
 void history_executed(uint64_t id)
 {
 	if (id == 0 || id > history.n)
-		sim_fail("a server executes call %llu, which nobody has begun",
-				(unsigned long long)id);
+		sim_fail("a server executes call %llu, which nobody has begun", (unsigned long long)id);
 	history.all[id - 1]->executed++;
 	sim_trace("call %llu is executed", (unsigned long long)id);
 }
 
 static bool is_late(const struct record *record)
 {
-	int64_t due_us = record->deadline_us > record->waits_since_us ? record->deadline_us
-								      : record->waits_since_us;
+	int64_t due_us = record->deadline_us > record->waits_since_us ? record->deadline_us : record->waits_since_us;
 
 	return record->waits_since_us != 0 && fiber_now_us() > due_us + LATE_US_MAX;
 }
@@ -77,15 +73,13 @@ static bool is_expected(const struct record *record)
 	enum aside_code code = record->status.code;
 
 	return code == ASIDE_OK || code == ASIDE_UNAVAILABLE || code == ASIDE_DEADLINE_EXCEEDED ||
-			(code == ASIDE_RESOURCE_EXHAUSTED &&
-					strcmp(record->status.reason, "QUEUE_FULL") == 0) ||
+			(code == ASIDE_RESOURCE_EXHAUSTED && strcmp(record->status.reason, "QUEUE_FULL") == 0) ||
 			(code == ASIDE_CANCELLED && record->cancelled);
 }
 
 void history_ended(struct record *record, const struct aside_status *status)
 {
-	sim_trace("call %llu ends: %s %s%s", (unsigned long long)record->id,
-			aside_code_name(status->code), status->reason,
+	sim_trace("call %llu ends: %s %s%s", (unsigned long long)record->id, aside_code_name(status->code), status->reason,
 			status->not_executed ? ", certainly not executed" : "");
 	if (record->ended)
 		fail_record(record, "it ends twice");
@@ -116,8 +110,7 @@ void history_check(void)
 		if (!record->ended)
 			fail_record(record, "it has not ended");
 		if (record->method->idempotency == ASIDE_NOT_IDEMPOTENT && record->executed > 1)
-			fail_record(record,
-					"it is not idempotent, and was executed more than once");
+			fail_record(record, "it is not idempotent, and was executed more than once");
 		if (record->status.not_executed && record->executed > 0)
 			fail_record(record, "it was executed");
 	}

@@ -8,8 +8,8 @@ struct record {
 	const struct aside_method *method;
 	int64_t deadline_us;
 	int64_t waits_since_us; /* its caller, for the library; 0: it does not */
-	bool must_succeed;	/* nothing befalls it that could be a reason to fail */
-	bool cancelled;		/* by its caller */
+	bool must_succeed; /* nothing befalls it that could be a reason to fail */
+	bool cancelled; /* by its caller */
 	bool ended;
 	struct aside_status status;
 	unsigned executed; /* how often a server did */

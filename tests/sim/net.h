@@ -24,7 +24,7 @@
 
 /* How the network is.  Microseconds. */
 struct weather {
-	int64_t delay_us_max;	  /* of a message on the wire */
+	int64_t delay_us_max; /* of a message on the wire */
 	int64_t hand_over_us_max; /* between its arrival and its callback */
 };
 
@@ -33,8 +33,7 @@ void net_open(const struct weather *weather);
 /* Ends its threads, frees everything.  The transports are closed before. */
 void net_close(void);
 
-/* ── what befalls it
- * ─────────────────────────────────────────────────────────────────────────────── */
+/* ── what befalls it ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* One of the connections there are ends. */
 void net_lose_one(void);
@@ -49,8 +48,7 @@ void net_heal(void);
  * opened it. */
 void net_crash(const char *url, bool quietly);
 
-/* ── what the invariants ask
- * ─────────────────────────────────────────────────────────────────────── */
+/* ── what the invariants ask ─────────────────────────────────────────────────────────────────────────── */
 
 /* Turns given to a server and not given back; of all servers, dead ones as well. */
 unsigned net_turns(void);

@@ -28,8 +28,7 @@ struct node {
 	bool may_refuse;
 };
 
-/* ── methods
- * ─────────────────────────────────────────────────────────────────────────────────────── */
+/* ── methods ─────────────────────────────────────────────────────────────────────────────────────────── */
 
 static uint64_t id_of(const struct call *call)
 {
@@ -41,8 +40,7 @@ static uint64_t id_of(const struct call *call)
 	return id;
 }
 
-static enum aside_code give_back(
-		struct call *call, const Echo__V1__EchoRequest *request, struct aside_status *err)
+static enum aside_code give_back(struct call *call, const Echo__V1__EchoRequest *request, struct aside_status *err)
 {
 	Echo__V1__EchoResponse *out = call_response(call);
 
@@ -128,8 +126,8 @@ static enum aside_code open_items(struct call *call, const void *request, struct
 static void check_item(struct mark *mark, const Echo__V1__EchoRequest *item)
 {
 	if (item->payload.len < sizeof *mark || memcmp(item->payload.data, mark, sizeof *mark) != 0)
-		sim_fail("call %llu: its server expected item %llu and got another",
-				(unsigned long long)mark->id, (unsigned long long)mark->n);
+		sim_fail("call %llu: its server expected item %llu and got another", (unsigned long long)mark->id,
+				(unsigned long long)mark->n);
 	mark->n++;
 }
 
@@ -175,21 +173,13 @@ static const struct handler methods[] = {
 	{ .method = "Note", .begin = note, .end = noted },
 	{ .method = "Keep", .begin = note, .end = noted },
 	{ .method = "Repeat", .begin = repeat, .pull = repeat_on },
-	{ .method = "Collect",
-			.begin = open_items,
-			.item = collect_item,
-			.half_closed = collected },
-	{ .method = "Converse",
-			.begin = open_items,
-			.item = converse_item,
-			.half_closed = conversed },
+	{ .method = "Collect", .begin = open_items, .item = collect_item, .half_closed = collected },
+	{ .method = "Converse", .begin = open_items, .item = converse_item, .half_closed = conversed },
 };
-static const struct handlers service = { &echo_v1_echo_service, methods,
-	sizeof methods / sizeof *methods };
+static const struct handlers service = { &echo_v1_echo_service, methods, sizeof methods / sizeof *methods };
 static const struct handlers *const all[] = { &service, NULL };
 
-/* ── the store
- * ───────────────────────────────────────────────────────────────────────────────────── */
+/* ── the store ───────────────────────────────────────────────────────────────────────────────────────── */
 
 static int64_t draw_delay(void)
 {
@@ -210,9 +200,8 @@ static void *run_op(void *arg)
 	fiber_sleep(draw_delay());
 	if (op->abandoned || op->deadline_us <= fiber_now_us() || errand.node->stopped) {
 		op->outcome = OP_FAILED;
-		(void)fail(&op->err,
-				errand.node->stopped ? ASIDE_UNAVAILABLE : ASIDE_DEADLINE_EXCEEDED,
-				"NOT_SENT", "it was not executed in time");
+		(void)fail(&op->err, errand.node->stopped ? ASIDE_UNAVAILABLE : ASIDE_DEADLINE_EXCEEDED, "NOT_SENT",
+				"it was not executed in time");
 		op->err.not_executed = true;
 	} else {
 		op->outcome = OP_DONE;
@@ -232,8 +221,8 @@ static enum aside_code submit(void *store, struct op *op, struct aside_status *e
 
 	if (node->stopped || (node->may_refuse && chance_one_in(FULL_ONE_IN))) {
 		free(errand);
-		(void)fail(err, node->stopped ? ASIDE_UNAVAILABLE : ASIDE_RESOURCE_EXHAUSTED,
-				"QUEUE_FULL", "the store takes no more");
+		(void)fail(err, node->stopped ? ASIDE_UNAVAILABLE : ASIDE_RESOURCE_EXHAUSTED, "QUEUE_FULL",
+				"the store takes no more");
 		err->not_executed = true;
 		return err->code;
 	}
@@ -243,16 +232,13 @@ static enum aside_code submit(void *store, struct op *op, struct aside_status *e
 	return ASIDE_OK;
 }
 
-/* ── life
- * ────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── life ────────────────────────────────────────────────────────────────────────────────────────────── */
 
 struct node *node_start(const char *url, bool may_refuse)
 {
 	static const char *const users[] = { "0=service:sim:echo.note", NULL };
 	struct node *node = calloc(1, sizeof *node);
-	struct server_options options = {
-		.handlers = all, .submit = submit, .store = node, .workers = 2
-	};
+	struct server_options options = { .handlers = all, .submit = submit, .store = node, .workers = 2 };
 	struct aside_status err;
 	char bound[ASIDE_ADDRESS_MAX];
 
@@ -261,8 +247,8 @@ struct node *node_start(const char *url, bool may_refuse)
 	options.auth = node->auth;
 	node->may_refuse = may_refuse;
 	if (server_open(&options, &node->server, &err) != ASIDE_OK ||
-			server_listen(node->server, url, &(struct listen_options){ 0 }, bound,
-					sizeof bound, &err) != ASIDE_OK ||
+			server_listen(node->server, url, &(struct listen_options){ 0 }, bound, sizeof bound, &err) !=
+					ASIDE_OK ||
 			server_start(node->server, &err) != ASIDE_OK)
 		sim_fail("cannot start a server: %s", err.message);
 	sim_trace("%s serves", url);

@@ -1,0 +1,222 @@
+/* The client's side of the network: client/transport.h. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "fibers.h"
+#include "sim.h"
+#include "wire.h"
+#include "wire/status.h"
+
+#define RECONNECT_US_MIN 50000
+#define RECONNECT_US_MAX 1000000
+
+static bool enter_link(struct link *link)
+{
+	link->running += !link->closed;
+	return !link->closed;
+}
+
+static void leave_link(struct link *link)
+{
+	link->running--;
+	fiber_wake(link);
+}
+
+static void connect_later(struct link *link, int64_t after_us);
+
+static void run_replied(struct event *event)
+{
+	struct link *link = event->link;
+	struct parcel *parcel = event->parcel;
+
+	if (!enter_link(link))
+		return;
+	event->parcel = NULL; /* goes by link_release() */
+	if (parcel != NULL)
+		link->events.replied(
+				link->events.user, event->session, parcel, (struct bytes){ parcel->bytes, parcel->size });
+	else
+		link->events.replied(link->events.user, event->session, NULL, (struct bytes){ NULL, 0 });
+	leave_link(link);
+}
+
+/* The request has ended: its callback runs soon. */
+static void end_request(struct link *link, struct request *request, struct parcel *reply)
+{
+	TAILQ_REMOVE(&link->requests, request, entry);
+	soon((struct event){ .run = run_replied, .link = link, .session = request->session, .parcel = reply });
+	free(request);
+}
+
+static void run_up(struct event *event)
+{
+	struct link *link = event->link;
+
+	if (!event->pipe->open[CLIENT] || !enter_link(link))
+		return;
+	event->pipe->told = link->telling = true;
+	link->events.up(link->events.user);
+	link->telling = false;
+	leave_link(link);
+}
+
+/* As in nng, the next connection is not tried before this has returned. */
+static void run_down(struct event *event)
+{
+	struct link *link = event->link;
+
+	while (link->telling)
+		(void)fiber_wait(link, INT64_MAX);
+	if (!enter_link(link))
+		return;
+	if (event->pipe->told)
+		link->events.down(link->events.user);
+	connect_later(link, RECONNECT_US_MIN);
+	leave_link(link);
+}
+
+void notice_as_client(struct event *event)
+{
+	struct pipe *pipe = event->pipe;
+	struct link *link = pipe->link;
+	struct request *request, *next;
+
+	if (!pipe->open[CLIENT])
+		return;
+	sim_trace("connection %u: its client notices the end", pipe->id);
+	pipe->open[CLIENT] = false;
+	link->pipe = NULL;
+	if (link->closed)
+		return;
+	for (request = TAILQ_FIRST(&link->requests); request != NULL; request = next) {
+		next = TAILQ_NEXT(request, entry);
+		if (request->pipe == pipe)
+			end_request(link, request, NULL);
+	}
+	soon((struct event){ .run = run_down, .link = link, .pipe = pipe });
+}
+
+static void send_request(struct link *link, struct request *request)
+{
+	request->pipe = link->pipe;
+	transmit(link->pipe, SERVER,
+			(struct event){ .run = arrive_at_server, .request = request->id, .parcel = TAKE(request->parcel) });
+}
+
+void arrive_at_client(struct event *event)
+{
+	struct pipe *pipe = event->pipe;
+	struct request *request;
+
+	if (!pipe->open[CLIENT] || event->due_us == INT64_MAX)
+		return;
+	TAILQ_FOREACH(request, &pipe->link->requests, entry)
+		if (request->id == event->request && request->pipe == pipe)
+			break;
+	if (request == NULL)
+		return;
+	net.arrived++;
+	end_request(pipe->link, request, TAKE(event->parcel));
+}
+
+static void run_connect(struct event *event)
+{
+	struct link *link = event->link;
+	struct transport *transport = find_transport(link->url);
+	struct request *request;
+
+	if (link->closed || link->pipe != NULL)
+		return;
+	if (transport == NULL || transport->silent_until_us > fiber_now_us()) {
+		int64_t wait_us = RECONNECT_US_MIN << (link->failures < 5 ? link->failures++ : 5);
+		connect_later(link, wait_us < RECONNECT_US_MAX ? wait_us : RECONNECT_US_MAX);
+		return;
+	}
+	struct pipe *pipe = calloc(1, sizeof *pipe);
+	*pipe = (struct pipe){ .id = ++net.last_pipe, .link = link, .transport = transport, .open = { true, true } };
+	LIST_INSERT_HEAD(&net.pipes, pipe, entry);
+	link->pipe = pipe;
+	link->failures = 0;
+	sim_trace("connection %u is made, to %s", pipe->id, link->url);
+	TAILQ_FOREACH(request, &link->requests, entry) /* nng sends these before anybody hears of the connection */
+		if (request->pipe == NULL)
+			send_request(link, request);
+	soon((struct event){ .run = run_up, .link = link, .pipe = pipe });
+}
+
+static void connect_later(struct link *link, int64_t after_us)
+{
+	at(fiber_now_us() + after_us + chance_between(0, net.weather.delay_us_max),
+			(struct event){ .run = run_connect, .link = link });
+}
+
+enum aside_code link_open(const char *url, const struct aside_options *options, const struct link_events *events,
+		struct link **ret, struct aside_status *err)
+{
+	struct link *link = calloc(1, sizeof *link);
+
+	(void)options;
+	(void)err;
+	link->events = *events;
+	(void)snprintf(link->url, sizeof link->url, "%s", url);
+	TAILQ_INIT(&link->requests);
+	LIST_INSERT_HEAD(&net.links, link, entry);
+	connect_later(link, 0);
+	*ret = link;
+	return ASIDE_OK;
+}
+
+void *link_message_new(size_t size, uint8_t **ret_body)
+{
+	return parcel_new(size, ret_body);
+}
+
+void link_send(struct link *link, uint64_t session, void *message)
+{
+	struct request *request = calloc(1, sizeof *request), *other;
+	unsigned n = 0;
+
+	*request = (struct request){ .id = ++net.last_request, .session = session, .parcel = message };
+	TAILQ_FOREACH(other, &link->requests, entry)
+		n++;
+	if (n >= REQUESTS_MAX)
+		sim_fail("more than %d requests wait at %s", REQUESTS_MAX, link->url);
+	TAILQ_INSERT_TAIL(&link->requests, request, entry);
+	if (link->pipe != NULL)
+		send_request(link, request);
+}
+
+void link_release(void *handle)
+{
+	free(handle);
+}
+
+void link_reset(struct link *link)
+{
+	if (link->pipe != NULL)
+		end_pipe(link->pipe, CLIENT);
+}
+
+/* As nng's: what waits ends first. */
+void link_close(struct link *link)
+{
+	bool was_up;
+
+	if (link == NULL)
+		return;
+	was_up = link->pipe != NULL;
+	link->closed = true;
+	while (link->running > 0)
+		(void)fiber_wait(link, INT64_MAX);
+	if (was_up && link->pipe != NULL)
+		end_pipe(link->pipe, CLIENT);
+	while (!TAILQ_EMPTY(&link->requests)) {
+		struct request *request = TAILQ_FIRST(&link->requests);
+		TAILQ_REMOVE(&link->requests, request, entry);
+		link->events.replied(link->events.user, request->session, NULL, (struct bytes){ NULL, 0 });
+		free(request->parcel);
+		free(request);
+	}
+	if (was_up)
+		link->events.down(link->events.user);
+}
