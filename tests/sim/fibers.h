@@ -1,14 +1,13 @@
 /* The simulation's threads, their time and their chance: nothing else decides what happens next.
  *
- * The program's threads are fibers of one real thread.  The linker's --wrap puts this file's
- * functions in the place of pthread_create(), mutexes, conditions, semaphores, nanosleep(),
- * clock_gettime() and getrandom(), so that the code under test is what ships, and has no seam for
- * it.  One fiber runs until it waits, or (drawn from the seed) loses its turn or stalls where it
- * takes or leaves a mutex; the next is drawn among those that can run; when none can, time goes on
- * to the first moment for which one waits.  So a seed says all there is to say of a run.
+ * The program's threads are fibers of one real thread.  The linker's --wrap puts this file's functions in the place of
+ * pthread_create(), mutexes, conditions, semaphores, nanosleep(), clock_gettime() and getrandom(), so that the code under
+ * test is what ships, and has no seam for it.  One fiber runs until it waits, or (drawn from the seed) loses its turn or
+ * stalls where it takes or leaves a mutex; the next is drawn among those that can run; when none can, time goes on to the
+ * first moment for which one waits.  So a seed says all there is to say of a run.
  *
- * What it does not show: two threads within the same critical section, or anything else between two
- * mutexes: that is TSan's, over the real threads of the other tests. */
+ * What it does not show: two threads within the same critical section, or anything else between two mutexes: that is
+ * TSan's, over the real threads of the other tests. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,8 +15,8 @@
 
 struct fiber;
 
-/* Runs `run` as the first fiber, until it returns.  Ends the program (sim_fail()) when all fibers
- * wait for each other. */
+/* Runs `run` as the first fiber, until it returns.  Ends the program (sim_fail()) when all fibers wait for each
+ * other. */
 void fibers_run(uint64_t seed, void (*run)(void));
 
 /* Those that have not ended, but for the one that asks. */

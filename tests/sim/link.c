@@ -98,9 +98,11 @@ void notice_as_client(struct event *event)
 
 static void send_request(struct link *link, struct request *request)
 {
+	struct event event = { .run = arrive_at_server, .request = request->id, .parcel = request->parcel };
+
 	request->pipe = link->pipe;
-	transmit(link->pipe, SERVER,
-			(struct event){ .run = arrive_at_server, .request = request->id, .parcel = TAKE(request->parcel) });
+	request->parcel = NULL;
+	transmit(link->pipe, SERVER, event);
 }
 
 void arrive_at_client(struct event *event)

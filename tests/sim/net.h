@@ -1,22 +1,19 @@
-/* A network and two transports over it, without nng and without sockets: client/transport.h and
- * server/rpc/transport.h, as nng 1.5.2's REQ and REP contexts over tcp behave.  What happens to a
- * message is drawn from the seed.
+/* A network and two transports over it, without nng and without sockets: client/transport.h and server/rpc/transport.h,
+ * as nng 1.5.2's REQ and REP contexts over tcp behave.  What happens to a message is drawn from the seed.
  *
  * What tcp and nng can truly do, and this does:
- *   - messages of a connection arrive in order, after any delay; the callbacks that hand them over
- * run on several threads at once, and so in another order
- *   - a connection ends at any moment: a request lost, or handled and its reply lost; each side
- * notices in its own time
- *   - a request that found no connection waits and goes by the next one, whose session it does not
- * know
- *   - replies, failures of requests and the news of the end come in any order; `left` before the
- * last messages, too
- *   - a partition: nothing arrives and no loss is noticed; later everything does, as tcp sends it
- * again, or never
- *   - a server dies, with or without telling its peers, and another takes its address; what it was
- * handed it may still have executed What they cannot, and this does not: lose, repeat or change a
- * single message of a living connection (tcp), send a request twice (nng's resending is off),
- * answer a request that was not made (nng matches replies). */
+ *
+ *   - messages of a connection arrive in order, after any delay; the callbacks that hand them over run on several
+ *     threads at once, and so in another order
+ *   - a connection ends at any moment: a request lost, or handled and its reply lost; each side notices in its own time
+ *   - a request that found no connection waits and goes by the next one, whose session it does not know
+ *   - replies, failures of requests and the news of the end come in any order; `left` before the last messages, too
+ *   - a partition: nothing arrives and no loss is noticed; later everything does, as tcp sends it again, or never
+ *   - a server dies, with or without telling its peers, and another takes its address; what it was handed it may still
+ *     have executed
+ *
+ * What they cannot, and this does not: lose, repeat or change a single message of a living connection (tcp), send a
+ * request twice (nng's resending is off), answer a request that was not made (nng matches replies). */
 #pragma once
 
 #include <stdbool.h>

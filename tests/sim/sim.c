@@ -1,30 +1,25 @@
-/* One client, one or two servers, and a network that is drawn from a seed: the library and the
- * runtime as they ship, all but their two transports (net.h), with threads and time that belong to
- * the simulation (fibers.h).
+/* One client, one or two servers, and a network that is drawn from a seed: the library and the runtime as they ship, all
+ * but their two transports (net.h), with threads and time that belong to the simulation (fibers.h).
  *
  *     sim SEED                     one run, with its trace
- *     sim --seeds N [--from S]     N runs from seed S (1) on; the first that fails is printed, with
- * the end of its trace
+ *     sim --seeds N [--from S]     N runs from seed S (1) on; the first that fails is told, with the end of its trace
  *
- * A seed draws how the network is, what befalls it and the servers, who calls what, and every turn
- * of every thread: the same seed is the same run, always.  What must hold, whatever befalls:
+ * A seed draws how the network is, what befalls it and the servers, who calls what, and every turn of every thread: the
+ * same seed is the same run, always.  What must hold, whatever befalls:
  *
- *   - a call ends once, at its deadline at the latest; an answer is the answer to its request, and
- * was executed
- *   - a call that is not idempotent is executed once at most; one that certainly was not executed
- * was not
+ *   - a call ends once, at its deadline at the latest; an answer is the answer to its request, and was executed
+ *   - a call that is not idempotent is executed once at most; one that certainly was not executed was not
  *   - items of a stream arrive in order, without a gap, none twice, and then the end does
  *   - a reader that stops stops no other call; a drain fails no call (of streams it is an end)
- *   - in the end no turn, no ticket, no session, no byte in a ledger is left, and nobody says
- * anything more */
+ *   - in the end no turn, no ticket, no session, no byte in a ledger is left, and nobody says anything more */
 #include "sim.h"
 
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "aside/channel.h"
@@ -52,7 +47,7 @@
 static const char *const urls[NODES_MAX] = { "tcp://one:1", "tcp://two:2" };
 
 static struct {
-	uint64_t seed;
+	uint64_t *seed; /* of this run; the parent sees it, too */
 	bool loud; /* the trace is printed as it comes */
 	char lines[LINES_KEPT][LINE_BYTES];
 	uint64_t n_lines;
@@ -92,19 +87,13 @@ noreturn void sim_fail(const char *format, ...)
 	va_list args;
 
 	print_trace();
-	printf("seed %llu: ", (unsigned long long)trace.seed);
+	printf("seed %llu: ", (unsigned long long)*trace.seed);
 	va_start(args, format);
 	(void)vprintf(format, args);
 	va_end(args);
 	printf("\n");
 	fflush(stdout);
 	_exit(EXIT_FAILURE);
-}
-
-/* A crash, or a run that does not end, is a failure like any other. */
-static void on_signal(int signal)
-{
-	sim_fail(signal == SIGALRM ? "the run does not end" : "signal %d", signal);
 }
 
 /* ── what befalls ────────────────────────────────────────────────────────────────────────────────────── */
@@ -227,8 +216,8 @@ static void *watch(void *arg)
 
 static void check_nodes(bool gone)
 {
-	for (unsigned i = 0; i < events.fate.nodes; i++) {
-		const char *leftover = node_leftover(events.nodes[i], gone);
+	for (unsigned i = 0; i < NODES_MAX; i++) {
+		const char *leftover = events.nodes[i] != NULL ? node_leftover(events.nodes[i], gone) : NULL;
 		if (leftover != NULL)
 			sim_fail("%s is left at %s", leftover, urls[i]);
 	}
@@ -262,8 +251,10 @@ static void take_leave(bool well)
 	callers_close();
 	fiber_sleep(SILENCE_US);
 	check_nodes(true);
-	for (unsigned i = 0; i < events.fate.nodes; i++) {
+	for (unsigned i = 0; i < NODES_MAX; i++) {
 		int64_t began_us = fiber_now_us();
+		if (events.nodes[i] == NULL)
+			continue;
 		if (node_drain(events.nodes[i]) > 0 || fiber_now_us() - began_us > DRAIN_US_MAX)
 			sim_fail("%s did not drain, although it had nothing to do", urls[i]);
 	}
@@ -284,7 +275,7 @@ static void run(void)
 			(long long)weather.hand_over_us_max, fate->idle_ms, fate->age_ms);
 	history_open();
 	net_open(&weather);
-	for (unsigned i = 0; i < fate->nodes; i++)
+	for (unsigned i = 0; i < fate->nodes && i < NODES_MAX; i++)
 		events.nodes[i] = node_start(urls[i], events.fate.refusals);
 	struct calling calling = { .channel = open_channel(),
 		.calls = 1 + (unsigned)chance_below(fate->drains ? CALLS_MAX * 2 : CALLS_MAX),
@@ -312,9 +303,16 @@ static void run(void)
 	history_close();
 }
 
+/* ── runs ────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Seeds from `first` to `last`. */
+struct range {
+	uint64_t first, last;
+};
+
 static uint64_t run_seed(uint64_t seed)
 {
-	trace.seed = seed;
+	*trace.seed = seed;
 	trace.n_lines = 0;
 	trace.sum = seed;
 	alarm(HANG_SECONDS);
@@ -323,34 +321,71 @@ static uint64_t run_seed(uint64_t seed)
 	return trace.sum;
 }
 
-static int usage(void)
+static void run_all(const struct range *range)
 {
-	fprintf(stderr, "usage: sim SEED\n       sim --seeds N [--from S]\n");
-	return 2;
+	uint64_t sum = run_seed(range->first);
+
+	if (!trace.loud && run_seed(range->first) != sum) /* what a seed promises */
+		sim_fail("the same seed was another run");
+	for (uint64_t seed = range->first + 1; seed <= range->last; seed++)
+		(void)run_seed(seed);
+}
+
+/* In a process of its own, so that a crash, a run that does not end and what a sanitizer finds are told with their seed. */
+static int run_apart(const struct range *range)
+{
+	pid_t child = fork();
+	int status = -1;
+
+	if (child == 0) {
+		run_all(range);
+		exit(EXIT_SUCCESS);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
+		printf("seed %llu failed (%s); again, with its trace: sim %llu\n", (unsigned long long)*trace.seed,
+				child >= 0 && WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "see above",
+				(unsigned long long)*trace.seed);
+		return EXIT_FAILURE;
+	}
+	printf("seeds %llu to %llu passed\n", (unsigned long long)range->first, (unsigned long long)range->last);
+	return EXIT_SUCCESS;
+}
+
+static bool read_number(const char *text, uint64_t *ret)
+{
+	char *end;
+
+	*ret = strtoull(text, &end, 10);
+	return end != text && *end == '\0';
+}
+
+static bool read_range(int argc, char **argv, struct range *ret)
+{
+	uint64_t n = 1;
+	bool many = argc >= 3 && strcmp(argv[1], "--seeds") == 0, from = argc == 5 && strcmp(argv[3], "--from") == 0, ok;
+
+	ret->first = 1;
+	trace.loud = argc == 2;
+	if (argc == 2)
+		ok = read_number(argv[1], &ret->first);
+	else
+		ok = many && (argc == 3 || from) && read_number(argv[2], &n) && (!from || read_number(argv[4], &ret->first));
+	ret->last = ret->first + n - 1;
+	return ok && n > 0;
 }
 
 int main(int argc, char **argv)
 {
-	uint64_t from = 1, n = 1;
+	struct range range;
 
-	log_init(LOG_ERROR);
-	signal(SIGALRM, on_signal);
-	signal(SIGSEGV, on_signal);
-	signal(SIGABRT, on_signal);
-	if (argc == 2 && argv[1][0] != '-') {
-		from = strtoull(argv[1], NULL, 10);
-		trace.loud = true;
-	} else if ((argc == 3 || (argc == 5 && strcmp(argv[3], "--from") == 0)) && strcmp(argv[1], "--seeds") == 0) {
-		n = strtoull(argv[2], NULL, 10);
-		from = argc == 5 ? strtoull(argv[4], NULL, 10) : 1;
-	} else {
-		return usage();
+	if (!read_range(argc, argv, &range)) {
+		fprintf(stderr, "usage: sim SEED\n       sim --seeds N [--from S]\n");
+		return 2;
 	}
-	uint64_t first = run_seed(from);
-	if (!trace.loud && run_seed(from) != first) /* what a seed promises */
-		sim_fail("the same seed was another run");
-	for (uint64_t i = 1; i < n; i++)
-		(void)run_seed(from + i);
-	printf("%llu seeds passed\n", (unsigned long long)n);
-	return EXIT_SUCCESS;
+	log_init(LOG_ERROR);
+	setvbuf(stdout, NULL, _IOLBF, 0); /* a trace ends where its run does */
+	trace.seed = mmap(NULL, sizeof *trace.seed, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (trace.seed == MAP_FAILED)
+		return EXIT_FAILURE;
+	return run_apart(&range);
 }

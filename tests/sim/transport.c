@@ -68,15 +68,14 @@ static void run_left(struct event *event)
 void arrive_at_server(struct event *event)
 {
 	struct pipe *pipe = event->pipe;
+	struct event received = { .run = run_received, .pipe = pipe, .transport = pipe->transport, .request = event->request,
+		.parcel = event->parcel };
 
 	if (!pipe->open[SERVER] || event->due_us == INT64_MAX)
 		return;
+	event->parcel = NULL;
 	net.arrived++;
-	soon((struct event){ .run = run_received,
-			.pipe = pipe,
-			.transport = pipe->transport,
-			.request = event->request,
-			.parcel = TAKE(event->parcel) });
+	soon(received);
 }
 
 void notice_as_server(struct event *event)
