@@ -9,6 +9,7 @@
 
 enum kind {
 	TEXT,
+	SECRET, /* a text that is never shown */
 	NUMBER,
 	LIST,
 	SWITCH,
@@ -25,7 +26,7 @@ static const struct setting {
 	{ "listen", "ADDRESS", "ASIDE_LISTEN", NULL, LIST, AT(listen), 0,
 			"address to serve, again for more: tcp://HOST:PORT, ipc://PATH,\n"
 			"tls+tcp://HOST:PORT, ws://HOST:PORT/PATH.  Default: ipc://DATA/aside.sock" },
-	{ "database", "DSN", "ASIDE_DATABASE", NULL, TEXT, AT(database), 0,
+	{ "database", "DSN", "ASIDE_DATABASE", NULL, SECRET, AT(database), 0,
 			"libpq connection string; without it a private PostgreSQL runs in DATA" },
 	{ "data", "FOLDER", "ASIDE_DATA", "/var/lib/aside", TEXT, AT(data), 0,
 			"folder of the private PostgreSQL and the default socket" },
@@ -106,6 +107,7 @@ static enum aside_code set(struct config *config, const struct setting *setting,
 			return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%s %s: at most %u", setting->flag, value, setting->max);
 		list[0] = value;
 		return ASIDE_OK;
+	case SECRET:
 	case TEXT: list[0] = value; return ASIDE_OK;
 	case LIST: break;
 	}
@@ -194,9 +196,8 @@ void config_print(const struct config *config, FILE *out)
 		const char *const *list = member;
 		if (settings[i].kind == SWITCH && settings[i].env != NULL)
 			fprintf(out, "%s=%s\n", settings[i].flag, *(const bool *)member ? "yes" : "no");
-		if (settings[i].kind == TEXT || settings[i].kind == NUMBER)
-			fprintf(out, "%s=%s\n", settings[i].flag, list[0] == NULL ? "" : settings[i].offset == offsetof(struct config, database) ?
-							"(set)" : list[0]);
+		if (settings[i].kind == TEXT || settings[i].kind == SECRET || settings[i].kind == NUMBER)
+			fprintf(out, "%s=%s\n", settings[i].flag, list[0] == NULL ? "" : settings[i].kind == SECRET ? "(set)" : list[0]);
 		for (; settings[i].kind == LIST && *list != NULL; list++)
 			fprintf(out, "%s=%s\n", settings[i].flag, *list);
 	}
