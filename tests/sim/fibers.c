@@ -192,16 +192,24 @@ static void begin(void)
 	leave_turn();
 }
 
-static struct fiber *fiber_new(const char *name, void *(*run)(void *), void *arg, bool joinable)
+/* With a stack: of one that has ended, or a new one. */
+static struct fiber *take_unused(void)
 {
 	struct fiber *fiber = TAILQ_FIRST(&world.unused);
 
 	if (fiber != NULL) {
 		TAILQ_REMOVE(&world.unused, fiber, entry);
-	} else {
-		fiber = calloc(1, sizeof *fiber);
-		fiber->stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		return fiber;
 	}
+	fiber = calloc(1, sizeof *fiber);
+	fiber->stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return fiber;
+}
+
+static struct fiber *fiber_new(const char *name, void *(*run)(void *), void *arg, bool joinable)
+{
+	struct fiber *fiber = take_unused();
+
 	fiber->name = name;
 	fiber->state = FIBER_READY;
 	fiber->joinable = joinable;
