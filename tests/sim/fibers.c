@@ -17,10 +17,10 @@
 #define STACK_BYTES (512u * 1024)
 #define FIBERS_MAX 256
 #define BEGINNING_US 1790000000000000ll /* of time: both clocks show the same */
-#define YIELD_ONE_IN 12 /* of the mutexes taken and left */
+#define YIELD_ONE_IN 5 /* of the mutexes taken and left */
 #define STALL_ONE_IN 1024
 #define STALL_US_MAX 5000
-#define LONG_STALL_ONE_IN 20 /* stalls: the machine is busy */
+#define LONG_STALL_ONE_IN 10 /* stalls: the machine is busy */
 #define LONG_STALL_US_MAX 100000
 #define SPURIOUS_ONE_IN 64 /* of the waits for a condition, which POSIX allows */
 

@@ -7,8 +7,7 @@
 #include "wire.h"
 
 #define THREADS 4 /* that run callbacks, as nng has at least */
-#define SLOW_US_MAX 80000 /* of one hand-over in so many: longer than it takes to connect again */
-#define SLOW_ONE_IN 100
+#define SLOW_ONE_IN 30 /* hand-overs */
 #define NOTICE_US_MAX 20000 /* until a side knows that its connection has ended */
 
 struct net net;
@@ -33,7 +32,7 @@ void at(int64_t due_us, struct event event)
 /* After what a thread takes to get there. */
 void soon(struct event event)
 {
-	int64_t most_us = chance_one_in(SLOW_ONE_IN) ? SLOW_US_MAX : net.weather.hand_over_us_max;
+	int64_t most_us = chance_one_in(SLOW_ONE_IN) ? net.weather.slow_us_max : net.weather.hand_over_us_max;
 
 	at(fiber_now_us() + chance_between(0, most_us), event);
 }

@@ -23,6 +23,7 @@
 struct weather {
 	int64_t delay_us_max; /* of a message on the wire */
 	int64_t hand_over_us_max; /* between its arrival and its callback */
+	int64_t slow_us_max; /* the same, now and then */
 };
 
 void net_open(const struct weather *weather);

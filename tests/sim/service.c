@@ -17,7 +17,7 @@
 #define STORE_US_MAX 20000
 #define SLOW_US_MAX 2000000 /* one in some operations */
 #define SLOW_ONE_IN 30
-#define FULL_ONE_IN 8 /* operations, of a store that may be full */
+#define FULL_ONE_IN 2 /* operations, of a store that may be full */
 #define DRAIN_US 30000000
 
 struct node {

@@ -123,11 +123,13 @@ static void draw_fate(struct fate *fate, struct weather *weather)
 	fate->crashes = kind == 2 || kind == 5;
 	fate->partitions = kind == 3 || kind == 5;
 	fate->drains = kind >= 4;
-	fate->refusals = fate->losses && chance_one_in(2);
+	fate->refusals = kind == 5 || (fate->losses && chance_one_in(2));
 	fate->idle_ms = chance_one_in(3) ? (uint32_t)chance_between(1, 2000) : 0;
 	fate->age_ms = chance_one_in(4) ? (uint32_t)chance_between(50, 20000) : 0;
-	*weather = (struct weather){ .delay_us_max = chance_between(0, 100000),
-		.hand_over_us_max = chance_between(0, 5000) };
+	weather->delay_us_max = chance_between(0, 100000);
+	weather->hand_over_us_max = chance_between(0, 5000);
+	/* Longer than it takes to connect again; but within what a server waits at the end of a drain. */
+	weather->slow_us_max = fate->drains ? 80000 : 300000;
 }
 
 /* Ends after its network: the dead execute what they have. */
