@@ -104,7 +104,9 @@ static enum aside_code create_intercepted(const struct aside_options *channel, c
 		(*ret)->chain = chain;
 	else if (err != NULL)
 		*err = status;
-	*options = call.options;
+	*options = call.options; /* for the times in it; the metadata is copied */
+	options->metadata = NULL;
+	options->n_metadata = 0;
 	return code;
 }
 

@@ -94,3 +94,11 @@ void chain_leave(struct chain *chain, const struct aside_method *method, const s
 	}
 	free(TAKE(chain->metadata));
 }
+
+bool aside_intercepted_add(struct aside_intercepted *call, const char *key, const void *value, size_t value_bytes)
+{
+	if (call->options.n_metadata >= ASIDE_METADATA_MAX)
+		return false;
+	call->metadata[call->options.n_metadata++] = (struct aside_metadata){ key, value, value_bytes };
+	return true;
+}

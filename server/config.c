@@ -60,7 +60,7 @@ static const struct setting {
 			"kept" },
 	{ "peer-memory", "MIB", "ASIDE_PEER_MEMORY", "1024", NUMBER, AT(peer_memory), 1048576,
 			"what all peers together may have the server keep: replies not fetched, calls,\n"
-			"sessions; beyond it the connection with most of it is cut off" },
+			"sessions; beyond it the connection with most of it is cut off; 0: 1024" },
 	{ "drain-timeout", "SECONDS", "ASIDE_DRAIN_TIMEOUT", "20", NUMBER, AT(drain_timeout), 3600,
 			"how long to finish calls after SIGTERM" },
 	{ "log-level", "LEVEL", "ASIDE_LOG_LEVEL", "info", TEXT, AT(log_level), 0, "debug, info, warning or error" },

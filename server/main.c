@@ -23,7 +23,7 @@
 #define SERVICES_MAX 16
 #define URL_BYTES 256
 #define SWEEP_SECONDS 3600
-#define SWEEP_SLICE_US 1000000ll /* of one kind; a signal waits no longer */
+#define SWEEP_SLICE_US 1000000ll /* of one kind; a signal waits for that, and for the operation that is under way then */
 
 struct program {
 	struct config config;
@@ -80,13 +80,13 @@ static bool ready(void *store)
 static bool queue(void *store, unsigned index, struct queue_stats *ret)
 {
 	struct store_stats lane;
-	bool writes;
 
-	if (!store_lane_stats(store, index, &lane, &writes))
+	if (!store_lane_stats(store, index, &lane, ret->name, sizeof ret->name))
 		return false;
-	*ret = (struct queue_stats){ .waiting = lane.queued, .under_way = lane.in_flight, .batches = lane.batches,
-		.operations = lane.operations };
-	(void)snprintf(ret->name, sizeof ret->name, "%s %u", writes ? "write" : "read", index + 1);
+	ret->waiting = lane.queued;
+	ret->under_way = lane.in_flight;
+	ret->batches = lane.batches;
+	ret->operations = lane.operations;
 	return true;
 }
 
@@ -169,18 +169,21 @@ static bool sweep(struct program *program)
 	struct aside_status err;
 	uint64_t removed = 0;
 	unsigned uploads = 0;
-	bool more = false;
-	enum aside_code code = retention_sweep(&program->retention, program->store, clock_realtime_us(),
-			clock_monotonic_us() + SWEEP_SLICE_US, &more, &removed, &err);
-	int64_t until_us = clock_monotonic_us() + SWEEP_SLICE_US;
+	bool more = false, failed = false;
 
-	if (code == ASIDE_OK)
-		code = attachments_sweep(program->store, clock_realtime_us(), until_us, &uploads, &err);
-	if (code != ASIDE_OK)
+	if (retention_sweep(&program->retention, program->store, clock_realtime_us(), clock_monotonic_us() + SWEEP_SLICE_US, &more,
+			&removed, &err) != ASIDE_OK) {
+		log_warning("event=retention_failed message=\"%s\"", err.message);
+		failed = true;
+	}
+	int64_t until_us = clock_monotonic_us() + SWEEP_SLICE_US;
+	if (attachments_sweep(program->store, clock_realtime_us(), until_us, &uploads, &err) != ASIDE_OK) {
 		log_warning("event=sweep_failed message=\"%s\"", err.message);
+		failed = true;
+	}
 	if (removed > 0 || uploads > 0)
 		log_info("event=sweep removed=%llu uploads=%u", (unsigned long long)removed, uploads);
-	return code == ASIDE_OK && (more || clock_monotonic_us() >= until_us);
+	return !failed && (more || clock_monotonic_us() >= until_us);
 }
 
 /* Until TERM or INT; sweeps at once, and then every hour. */

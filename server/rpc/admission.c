@@ -148,6 +148,7 @@ enum aside_code admission_enter(struct admission *admission, const struct call *
 		return ASIDE_OK;
 	}
 	give_back(admission, &ticket);
+	admission_over(admission, 0); /* whoever waits for the last one may have seen this one */
 	return code;
 }
 

@@ -58,14 +58,14 @@ static uint32_t cut_greediest(struct ledger *ledger)
 	return most->connection;
 }
 
-/* The place of its account, empty if it has none and there is no memory for one. */
-static struct account **find(struct ledger *ledger, uint32_t connection)
+/* The place of its account, empty if it has none, and there is nothing to put in or no memory for one. */
+static struct account **find(struct ledger *ledger, uint32_t connection, int64_t bytes)
 {
 	struct account **at = &ledger->chains[connection % CHAINS];
 
 	while (*at != NULL && (*at)->connection != connection)
 		at = &(*at)->next;
-	if (*at == NULL) {
+	if (*at == NULL && bytes > 0) {
 		*at = calloc(1, sizeof **at);
 		if (*at != NULL)
 			(*at)->connection = connection;
@@ -76,7 +76,7 @@ static struct account **find(struct ledger *ledger, uint32_t connection)
 uint32_t ledger_count(struct ledger *ledger, uint32_t connection, int64_t bytes)
 {
 	pthread_mutex_lock(&ledger->mutex);
-	struct account **at = find(ledger, connection), *account = *at;
+	struct account **at = find(ledger, connection, bytes), *account = *at;
 	if (account != NULL) {
 		account->bytes += bytes;
 		ledger->bytes += account->cut ? 0 : bytes;

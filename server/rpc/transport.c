@@ -373,8 +373,8 @@ void transport_cut(struct transport *transport, uint32_t connection)
 	pipe.id = connection;
 	if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &peer) != 0)
 		return; /* it has left */
-	if (peer.s_family == NNG_AF_IPC && nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_PID, &pid) != 0)
-		return;
+	if (peer.s_family == NNG_AF_IPC && (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_PID, &pid) != 0 || pid == 0))
+		return; /* 0: of another pid namespace, like many others */
 	for (int fd = 0, end = (int)sysconf(_SC_OPEN_MAX); fd < end && fd < FILES_MAX; fd++)
 		if (is_end_of(fd, &peer, pid))
 			(void)shutdown(fd, SHUT_RDWR);

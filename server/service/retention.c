@@ -42,14 +42,14 @@ static enum aside_code out_of_memory(struct aside_status *err)
 	return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
 }
 
-/* Has `statement` remove from the page what is from before, batch after batch. */
+/* Has `statement` remove from the page what is from before, batch after batch; one at least, however late it is. */
 static enum aside_code remove_old(struct store *store, const struct statement *statement, int64_t page_id, int64_t before_us,
 		int64_t until_us, uint64_t *removed, struct aside_status *err)
 {
 	enum aside_code code = ASIDE_OK;
 	bool more = before_us != 0;
 
-	while (code == ASIDE_OK && more && clock_monotonic_us() < until_us) {
+	while (code == ASIDE_OK && more) {
 		struct arena arena;
 		arena_init(&arena, RETENTION_ARENA_BYTES);
 		struct op *op = op_new(&arena, statement, page_id);
@@ -63,7 +63,7 @@ static enum aside_code remove_old(struct store *store, const struct statement *s
 		code = sweep_execute(store, op, err);
 		if (code == ASIDE_OK) {
 			int64_t n = op_row_int(op, 0, 1);
-			more = n == RETENTION_BATCH;
+			more = n == RETENTION_BATCH && clock_monotonic_us() < until_us;
 			*removed += (uint64_t)n;
 			op_release(op);
 		}
@@ -72,7 +72,8 @@ static enum aside_code remove_old(struct store *store, const struct statement *s
 	return code;
 }
 
-/* The pages of one look.  A page that is not done by `until_us` is the first of the next. */
+/* The pages of one look.  A page that is not done by `until_us` is the first of the next; one that fails waits until
+ * all others have had their turn. */
 static enum aside_code sweep_found(struct retention *retention, struct store *store, const struct op *found,
 		const struct horizon *horizon, int64_t until_us, bool *ret_more, uint64_t *removed, struct aside_status *err)
 {
@@ -84,10 +85,12 @@ static enum aside_code sweep_found(struct retention *retention, struct store *st
 			code = remove_old(store, &sql_remove_old_events, page_id, horizon->events_us, until_us, removed, err);
 			if (code == ASIDE_OK)
 				code = remove_old(store, &sql_remove_old_messages, page_id, horizon->messages_us, until_us, removed, err);
-			if (code != ASIDE_OK || clock_monotonic_us() >= until_us)
+			if (code == ASIDE_OK && clock_monotonic_us() >= until_us)
 				return code;
 		}
 		retention->after_page_id = page_id;
+		if (code != ASIDE_OK)
+			return code;
 	}
 	*ret_more = found->n_rows == RETENTION_PAGES;
 	if (!*ret_more)

@@ -52,9 +52,11 @@ enum aside_code sweep_execute(struct store *store, struct op *op, struct aside_s
 		return code;
 	wait_until_done(&wait);
 	took_us = clock_monotonic_us() - began_us;
-	nanosleep(&(struct timespec){ took_us / 1000000, took_us % 1000000 * 1000 }, NULL);
-	if (op->outcome == OP_DONE)
+	if (op->outcome == OP_DONE) {
+		took_us = took_us < SWEEP_REST_US_MAX ? took_us : SWEEP_REST_US_MAX;
+		nanosleep(&(struct timespec){ took_us / 1000000, took_us % 1000000 * 1000 }, NULL);
 		return ASIDE_OK;
+	}
 	*err = op->err;
 	op_release(op);
 	return err->code != ASIDE_OK ? err->code : fail(err, ASIDE_INTERNAL, "INTERNAL", "no outcome");
@@ -87,19 +89,20 @@ static enum aside_code remove_some(struct store *store, int64_t page_id, struct 
 	return code;
 }
 
-/* All of those found, as far as the time goes. */
+/* All of those found, as far as the time goes; some of the first, however late it is. */
 static enum aside_code remove_found(struct store *store, const struct op *found, int64_t before_us,
 		int64_t until_us, unsigned *removed, struct aside_status *err)
 {
-	for (unsigned row = 0; row < found->n_rows; row++) {
+	for (unsigned row = 0; row < found->n_rows && (row == 0 || clock_monotonic_us() < until_us); row++) {
 		bool more = true;
-		while (more && clock_monotonic_us() < until_us) {
+		while (more) {
 			bool gone = false;
 			enum aside_code code = remove_some(store, op_row_int(found, row, 1),
 					op_row_bytes(found, row, 2), before_us, &more, &gone, err);
 			if (code != ASIDE_OK)
 				return code;
 			*removed += gone;
+			more = more && clock_monotonic_us() < until_us;
 		}
 	}
 	return ASIDE_OK;

@@ -153,8 +153,7 @@ enum batch_end batch_run(struct batch *batch, struct connection *connection, siz
 
 	batch->sqlstate[0] = '\0';
 	batch->message[0] = '\0';
-	arrived = send_all(batch, connection, ops, n) && receive_all(batch, connection, ops, n) &&
-			strcmp(batch->sqlstate, "25006") != 0; /* read-only: demoted, and another host writes by now */
+	arrived = send_all(batch, connection, ops, n) && receive_all(batch, connection, ops, n);
 	if (arrived && batch->sqlstate[0] == '\0')
 		return BATCH_DONE;
 	for (size_t i = 0; i < n; i++)

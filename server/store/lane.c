@@ -228,6 +228,18 @@ static void execute_halves(struct lane *lane, struct batch *batch, size_t first,
 	execute(lane, batch, first + n / 2, n - n / 2, 0, unsettled);
 }
 
+/* By a host that only reads: a primary that was demoted, whose connection lives on.  The next batch looks for another. */
+static void read_only(struct lane *lane, struct batch *batch, size_t first, size_t n, bool unsettled)
+{
+	log_warning("event=database_reads_only");
+	connection_close(&lane->connection);
+	for (size_t i = first; i < first + n; i++)
+		if (unsettled)
+			lose(batch->ops[i]);
+		else
+			refuse(batch->ops[i], OP_FAILED, ASIDE_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database only reads just now");
+}
+
 static void aborted(struct lane *lane, struct batch *batch, size_t first, size_t n, unsigned attempt, bool unsettled)
 {
 	bool transient = (memcmp(batch->sqlstate, "40", 2) == 0 && attempt < ABORT_RETRIES_MAX) ||
@@ -235,6 +247,10 @@ static void aborted(struct lane *lane, struct batch *batch, size_t first, size_t
 
 	if (transient) {
 		execute(lane, batch, first, n, attempt + 1, unsettled);
+		return;
+	}
+	if (strcmp(batch->sqlstate, "25006") == 0) {
+		read_only(lane, batch, first, n, unsettled);
 		return;
 	}
 	if (n > 1) {

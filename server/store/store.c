@@ -2,6 +2,7 @@
 #include "store.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lane.h"
@@ -73,12 +74,14 @@ bool store_ready(struct store *store)
 	return ready;
 }
 
-bool store_lane_stats(struct store *store, unsigned index, struct store_stats *ret, bool *ret_writes)
+bool store_lane_stats(struct store *store, unsigned index, struct store_stats *ret, char *ret_name, size_t size)
 {
+	bool writes = index < store->n_write;
+
 	if (index >= store->n_write + store->n_read)
 		return false;
 	struct lane *lane = &store->lanes[index];
-	*ret_writes = index < store->n_write;
+	(void)snprintf(ret_name, size, "%s %u", writes ? "write" : "read", (writes ? index : index - store->n_write) + 1);
 	pthread_mutex_lock(&lane->mutex);
 	*ret = (struct store_stats){ lane->queued, lane->in_flight, lane->batches, lane->operations, lane->retries };
 	pthread_mutex_unlock(&lane->mutex);
@@ -88,10 +91,10 @@ bool store_lane_stats(struct store *store, unsigned index, struct store_stats *r
 void store_stats(struct store *store, struct store_stats *ret)
 {
 	struct store_stats lane;
-	bool writes;
+	char name[16];
 
 	*ret = (struct store_stats){ 0 };
-	for (unsigned i = 0; store_lane_stats(store, i, &lane, &writes); i++) {
+	for (unsigned i = 0; store_lane_stats(store, i, &lane, name, sizeof name); i++) {
 		ret->queued += lane.queued;
 		ret->in_flight += lane.in_flight;
 		ret->batches += lane.batches;

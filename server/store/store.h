@@ -42,8 +42,8 @@ struct store_stats {
 };
 void store_stats(struct store *store, struct store_stats *ret);
 
-/* The same of one lane, from 0, and whether it writes; false: there are no more. */
-bool store_lane_stats(struct store *store, unsigned index, struct store_stats *ret, bool *ret_writes);
+/* The same of one lane, from 0, and its name, "write 1" or "read 1"; false: there are no more. */
+bool store_lane_stats(struct store *store, unsigned index, struct store_stats *ret, char *ret_name, size_t size);
 
 /* Finishes what was submitted, until `deadline_us` on the monotonic clock; what has not ended by then ends as
  * unknown, with its connection.  Operations submitted afterwards are refused.  NULL is fine. */

@@ -18,7 +18,7 @@ static struct echo_process server;
 /* What interceptors saw, in letters: a capital for `before`, a small one for `after`. */
 static char seen[64];
 static enum aside_code last_code;
-static char last_tag[16];
+static char last_tag[16], last_id[40];
 static size_t last_metadata;
 static int64_t last_us;
 
@@ -50,13 +50,14 @@ static void see_after(void *user, void *state, const struct aside_method *method
 	for (size_t i = 0; i < outcome->n_metadata; i++)
 		if (strcmp(outcome->metadata[i].key, TAG) == 0)
 			(void)snprintf(last_tag, sizeof last_tag, "%s", (const char *)outcome->metadata[i].value);
+		else if (strcmp(outcome->metadata[i].key, "aside-request-id") == 0)
+			(void)snprintf(last_id, sizeof last_id, "%s", (const char *)outcome->metadata[i].value);
 }
 
 static enum aside_code add_tag(void *user, struct aside_intercepted *call, struct aside_status *ret_status)
 {
 	(void)ret_status;
-	call->metadata[call->options.n_metadata++] = (struct aside_metadata){ TAG, user, strlen(user) };
-	return ASIDE_OK;
+	return aside_intercepted_add(call, TAG, user, strlen(user)) ? ASIDE_OK : ASIDE_RESOURCE_EXHAUSTED;
 }
 
 static enum aside_code refuse(void *user, struct aside_intercepted *call, struct aside_status *ret_status)
@@ -112,14 +113,31 @@ static void metadata_goes_both_ways(void **state)
 {
 	static char tag[] = "hello";
 	const struct aside_interceptor two[] = { { add_tag, NULL, tag }, { see_before, see_after, &a } };
-	const struct aside_metadata mine = { "mine", "1", 1 };
+	const struct aside_metadata mine = { "traceparent", "00-1-2-3", 8 }; /* to which the server answers, too */
 	const struct aside_call_options options = { .metadata = &mine, .n_metadata = 1 };
 	struct aside_channel *channel = open_channel(two, 2);
 
 	(void)state;
 	assert_int_equal(call(channel, &options, NULL), ASIDE_OK);
 	assert_string_equal(last_tag, "hello");
-	assert_int_equal(last_metadata, 1);
+	assert_int_equal(last_metadata, 2);
+	aside_channel_close(channel);
+}
+
+static void there_is_room_for_so_much_metadata(void **state)
+{
+	static char tag[] = "hello";
+	const struct aside_interceptor one = { add_tag, NULL, tag };
+	struct aside_metadata mine[ASIDE_METADATA_MAX];
+	struct aside_call_options options = { .metadata = mine, .n_metadata = ASIDE_METADATA_MAX };
+	struct aside_channel *channel = open_channel(&one, 1);
+
+	(void)state;
+	for (size_t i = 0; i < ASIDE_METADATA_MAX; i++)
+		mine[i] = (struct aside_metadata){ "mine", "1", 1 };
+	assert_int_equal(call(channel, &options, NULL), ASIDE_RESOURCE_EXHAUSTED);
+	options.n_metadata--;
+	assert_int_equal(call(channel, &options, NULL), ASIDE_OK);
 	aside_channel_close(channel);
 }
 
@@ -133,6 +151,7 @@ static void a_traced_call_is_answered_with_its_request_id(void **state)
 	(void)state;
 	assert_int_equal(call(channel, &(struct aside_call_options){ .metadata = &trace, .n_metadata = 1 }, NULL), ASIDE_OK);
 	assert_int_equal(last_metadata, 1);
+	assert_int_equal(strspn(last_id, "0123456789abcdef"), 32);
 	aside_channel_close(channel);
 }
 
@@ -258,6 +277,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_chain_runs_forth_and_back),
 		cmocka_unit_test(metadata_goes_both_ways),
+		cmocka_unit_test(there_is_room_for_so_much_metadata),
 		cmocka_unit_test(a_traced_call_is_answered_with_its_request_id),
 		cmocka_unit_test(who_refuses_keeps_the_call_from_the_server),
 		cmocka_unit_test(a_call_that_cannot_be_made_is_heard_of),

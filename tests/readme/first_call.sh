@@ -12,7 +12,8 @@ compile "$dir/first.c" "$dir/first" aside
 
 # For stubs in other languages.
 protos=$(pkg-config --variable=protodir aside)
-protoc -I "$dir/root${protos#"$dir/root"}" --descriptor_set_out=/dev/null aside/v1/messages.proto aside/rpc/v1/envelope.proto
+# Without /proc protoc does not find its own.
+protoc -I "$dir/root${protos#"$dir/root"}" -I /usr/include --descriptor_set_out=/dev/null aside/v1/messages.proto aside/rpc/v1/envelope.proto
 
 expect() { # PATTERN COMMAND...
 	local pattern=$1 out

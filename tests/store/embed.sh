@@ -28,6 +28,10 @@ refused 'only what can be repeated: not "UPDATE page SET name = name"' <<-'END'
 	CREATE INDEX CONCURRENTLY IF NOT EXISTS mine ON page (name);
 	UPDATE page SET name = name;
 END
+refused 'only what can be repeated' <<-'END'
+	-- transaction: none
+	CREATE INDEX CONCURRENTLY IF NOT EXISTS mine ON page (name); DROP TABLE page;
+END
 refused '"-- transaction:" is none, or is not there' <<-'END'
 	-- transaction: some
 	SELECT 1;

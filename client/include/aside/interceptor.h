@@ -27,12 +27,15 @@ extern "C" {
 struct aside_intercepted {
 	const struct aside_method *method;
 	const ProtobufCMessage *request; /* NULL where the client streams */
-	/* As the caller gave them, and `before` may change them.  To send more metadata, put it into
-	 * metadata[options.n_metadata++]; names and values are borrowed until the call has begun, so let `state` keep them. */
-	struct aside_call_options options;
-	struct aside_metadata metadata[ASIDE_METADATA_MAX];
+	struct aside_call_options options; /* as the caller gave them; `before` may change them */
+	struct aside_metadata metadata[ASIDE_METADATA_MAX]; /* what options.metadata points to: aside_intercepted_add() */
 	void *state; /* this interceptor's own, for `after` */
 };
+
+/* Sends `key` and `value` with the call, too.  Borrowed until the call has begun, so let `state` keep them.  False: the call
+ * has as much metadata as it may. */
+ASIDE_API bool aside_intercepted_add(struct aside_intercepted *call, const char *key, const void *value, size_t value_bytes)
+		ASIDE_MUST_CHECK;
 
 /* How a call ended.  Borrowed until `after` returns. */
 struct aside_outcome {
