@@ -1,4 +1,5 @@
 """A real aside-server on its private, durable PostgreSQL, beside pgbench on the same cluster."""
+import os
 import pathlib
 import re
 import statistics
@@ -27,7 +28,7 @@ class Messages:
     """The server, and its database filled with `threads` threads of `messages` messages on each of `pages`."""
 
     def __init__(self, folder, pages, threads, messages):
-        self.folder = pathlib.Path(folder) / f'{pages}-{threads}-{messages}'
+        self.folder = pathlib.Path(folder) / f'{len(os.listdir(folder))}-{pages}-{threads}-{messages}'
         self.threads = threads
         self.pages = (1, pages)
         keys = self.folder / 'keys'
