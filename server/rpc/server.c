@@ -15,6 +15,7 @@
 #include "workers.h"
 
 #define CHAINS 4096 /* of the table; a power of two */
+#define PLAIN CHAINS /* one more, of the plain sessions */
 #define TICK_SECONDS 1
 #define LINGER_NS 500000000
 #define LINGERS_MAX 4
@@ -33,7 +34,7 @@ struct server {
 	int64_t started_at_us;
 	pthread_mutex_t mutex; /* of the table */
 	pthread_cond_t stop;
-	struct session *table[CHAINS];
+	struct session *table[CHAINS + 1];
 	unsigned n_sessions;
 	bool draining, stopping;
 	atomic_int untold; /* sessions whose GOAWAY waits for a turn */
@@ -80,6 +81,32 @@ static bool begins_session(struct bytes body)
 	return envelope_next(&reader, &frame, &more, NULL) == ASIDE_OK && more && frame.kind == FRAME_HELLO;
 }
 
+/* With the mutex held: the table's reference is the caller's. */
+static void enter(struct session **chain, struct session *session)
+{
+	session->next = *chain;
+	session->place = chain;
+	if (session->next != NULL)
+		session->next->place = &session->next;
+	*chain = session;
+}
+
+/* A new one, in the table, with the mutex held.  NULL without memory. */
+static struct session *begin_session(struct server *server, struct session **chain, uint64_t number,
+		const struct message *message)
+{
+	struct session *session = session_new(server, SESSION_OPEN, number, message->connection, clock_monotonic_us());
+
+	if (session == NULL)
+		return NULL;
+	session->counted_bytes = SESSION_BYTES;
+	auth_peer(server->options.auth, message_peer_uid(message), &session->principal);
+	session->signals = server->draining ? SIGNAL_DRAIN : 0;
+	enter(chain, session);
+	server->n_sessions++;
+	return session;
+}
+
 /* The session of a message, retained; a new one where it begins one; NULL: there is none such. */
 static struct session *find_session(struct server *server, uint64_t number, const struct message *message)
 {
@@ -91,16 +118,8 @@ static struct session *find_session(struct server *server, uint64_t number, cons
 		if (found->number == number && found->connection == message->connection)
 			break;
 	if (found == NULL && begins_session(message->body)) {
-		found = session_new(server, SESSION_OPEN, number, message->connection, clock_monotonic_us());
+		found = begin_session(server, chain, number, message);
 		begun = found != NULL;
-		if (begun) { /* the table's reference */
-			found->counted_bytes = SESSION_BYTES;
-			auth_peer(server->options.auth, message_peer_uid(message), &found->principal);
-			found->signals = server->draining ? SIGNAL_DRAIN : 0;
-			found->next = *chain;
-			*chain = found;
-			server->n_sessions++;
-		}
 	}
 	if (found != NULL)
 		session_retain(found);
@@ -110,23 +129,32 @@ static struct session *find_session(struct server *server, uint64_t number, cons
 	return found;
 }
 
+void server_await(struct session *session)
+{
+	struct server *server = session->server;
+
+	if (session->place != NULL)
+		return;
+	session_retain(session);
+	pthread_mutex_lock(&server->mutex);
+	enter(&server->table[PLAIN], session);
+	pthread_mutex_unlock(&server->mutex);
+}
+
 void server_forget(struct session *session)
 {
 	struct server *server = session->server;
-	struct session **at = chain_of(server, session->number, session->connection);
-	bool found = false;
 
+	if (session->place == NULL)
+		return;
 	pthread_mutex_lock(&server->mutex);
-	while (*at != NULL && *at != session)
-		at = &(*at)->next;
-	if (*at != NULL) {
-		*at = session->next;
-		server->n_sessions--;
-		found = true;
-	}
+	*session->place = session->next;
+	if (session->next != NULL)
+		session->next->place = session->place;
+	session->place = NULL;
+	server->n_sessions -= session->number != 0;
 	pthread_mutex_unlock(&server->mutex);
-	if (found)
-		session_release(session);
+	session_release(session);
 }
 
 /* Whom a signal is for. */
@@ -138,7 +166,7 @@ struct addressees {
 static void signal_sessions(struct server *server, const struct addressees *to, unsigned signals)
 {
 	pthread_mutex_lock(&server->mutex);
-	for (size_t i = 0; i < CHAINS; i++)
+	for (size_t i = 0; i <= PLAIN; i++)
 		for (struct session *session = server->table[i]; session != NULL; session = session->next)
 			if ((to->connection == 0 || session->connection == to->connection) && session->due_us <= to->due_us &&
 					session_mail_signal(session, signals))
@@ -387,7 +415,7 @@ void server_close(struct server *server)
 		transport_stop(server->transport);
 	signal_sessions(server, &(struct addressees){ 0, INT64_MAX }, SIGNAL_GONE);
 	workers_stop(server->workers);
-	for (size_t i = 0; i < CHAINS; i++)
+	for (size_t i = 0; i <= PLAIN; i++)
 		while (server->table[i] != NULL) {
 			struct session *session = server->table[i];
 			server->table[i] = session->next;

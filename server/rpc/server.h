@@ -87,10 +87,14 @@ struct metrics *server_metrics(const struct server *server);
 /* Has a worker visit a session whose mail said so (session.h). */
 void server_visit_later(struct session *session);
 
-/* Takes a dead session out of the table, if it is there. */
+/* Puts a plain session, whose calls wait, into the table: it hears of their deadlines, and of its connection's end.  By
+ * its visitor, as often as it likes. */
+void server_await(struct session *session);
+
+/* Takes a session out of the table, if it is there.  By its visitor. */
 void server_forget(struct session *session);
 
-/* Shows every session of the table to `look`, which holds its mutex: its calls and its principal stay as they are.
+/* Shows every session with a number to `look`, which holds its mutex: its calls and its principal stay as they are.
  * Any thread; `look` must be quick. */
 void server_each_session(struct server *server, void (*look)(const struct session *session, void *user), void *user);
 
@@ -101,5 +105,5 @@ void server_keep(struct server *server, uint32_t connection, int64_t bytes);
 /* While draining: one session more that is to be told to go away, or (-1) that has been. */
 void server_count_untold(struct server *server, int n);
 
-/* Once a second: heartbeats, deadlines of streams, sessions that keep silent. */
+/* Once a second: heartbeats, deadlines, sessions that keep silent. */
 void server_tick(struct server *server);

@@ -323,6 +323,8 @@ void session_set_due(struct session *session)
 	int64_t due_us = session->n_turns > 0 ? session->parked_at_us[session->first_turn] + HEARTBEAT_US :
 						session->last_turn_us + SILENCE_US;
 
+	if (session->state == SESSION_PLAIN)
+		due_us = INT64_MAX;
 	session->due_us = due_us < session->next_deadline_us ? due_us : session->next_deadline_us;
 }
 

@@ -10,7 +10,8 @@
  *
  * Threads leave *mail* (messages, tasks that go on, signals), and one of them at a time *visits* the session and
  * handles all of it: so the rest of a session needs no lock, frames keep their order, and what finished together
- * leaves together.  Counted by reference: the table holds one, each task one, a visit one. */
+ * leaves together.  Counted by reference: the table holds one, each task one, a visit one.  A plain session is in the
+ * table only while its calls wait for the store. */
 #pragma once
 
 #include <pthread.h>
@@ -60,7 +61,7 @@ struct session {
 	struct server *server;
 	uint64_t number; /* the client's; 0: plain */
 	uint32_t connection;
-	struct session *next;        /* in its chain of the table */
+	struct session *next, **place; /* in the server's table; NULL: it is not there */
 	struct session *next_queued; /* with the workers */
 
 	/* Mail, under the mutex. */
@@ -94,7 +95,7 @@ struct session {
 	size_t task_bytes; /* of its calls and their items */
 	size_t counted_bytes; /* of all it keeps, in the ledger */
 	struct task *stalled, **stalled_tail; /* streams that wait for the outbox, first come, first served */
-	int64_t next_deadline_us; /* of its streams; INT64_MAX: none */
+	int64_t next_deadline_us; /* of its calls, at the earliest; INT64_MAX: none */
 	/* Written by the visitor, read by any thread. */
 	atomic_llong due_us;       /* when the session wants SIGNAL_TICK */
 	atomic_llong last_turn_us; /* when the peer was last heard of */

@@ -114,6 +114,8 @@ static enum aside_code submit(struct task *task, struct aside_status *err)
 	call->op->done = operation_done;
 	call->op->user = task;
 	call->op->deadline_us = is_stream(task) && step_us < call->deadline_us ? step_us : call->deadline_us;
+	if (call->op->deadline_us < task->session->next_deadline_us)
+		task->session->next_deadline_us = call->op->deadline_us;
 	task->state = TASK_WAITING;
 	enum aside_code code = options->submit(options->store, call->op, err);
 	if (code != ASIDE_OK)
@@ -344,14 +346,25 @@ void task_news(struct task *task)
 		stir(task);
 }
 
+static int64_t due_of(const struct task *task)
+{
+	if (task->state == TASK_WAITING)
+		return task->call.op->deadline_us;
+	return is_stream(task) ? task->call.deadline_us : INT64_MAX;
+}
+
 int64_t task_tick(struct task *task, int64_t now_us)
 {
 	struct aside_status late;
+	int64_t due_us = due_of(task);
 
-	if (!is_stream(task) || task->call.deadline_us > now_us)
-		return is_stream(task) ? task->call.deadline_us : INT64_MAX;
-	if (task->token_bound)
+	if (due_us > now_us)
+		return due_us;
+	if (task->token_bound && task->call.deadline_us <= now_us)
 		(void)fail(&late, ASIDE_UNAUTHENTICATED, "TOKEN_EXPIRED", "the token has expired");
+	else if (task->state == TASK_WAITING)
+		(void)fail(&late, ASIDE_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED",
+				"the deadline passed before the store answered; whether it was done is unknown");
 	else
 		(void)fail(&late, ASIDE_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the stream has lasted as long as it may");
 	task_cancel(task, &late);

@@ -73,7 +73,8 @@ void task_cancel(struct task *task, const struct aside_status *why);
 /* News from the mail. */
 void task_news(struct task *task);
 
-/* Ends a stream that is past its deadline; of another one, returns when it will be.  INT64_MAX: no stream. */
+/* Answers a call whose operation, or a stream that, is past its deadline; otherwise returns when it will be.  INT64_MAX:
+ * never. */
 int64_t task_tick(struct task *task, int64_t now_us);
 
 /* There is room in the outbox again. */

@@ -116,7 +116,7 @@ static void tick_one(struct task *task, void *next_us)
 		*(int64_t *)next_us = due_us;
 }
 
-static void end_late_streams(struct session *session)
+static void end_late_calls(struct session *session)
 {
 	int64_t next_us = INT64_MAX;
 
@@ -170,10 +170,10 @@ static void bury(struct session *session)
 
 static void tick(struct session *session)
 {
-	if (session->state != SESSION_OPEN)
+	if (session->state == SESSION_DEAD)
 		return;
-	end_late_streams(session);
-	if (!session_tick(session, session->now_us))
+	end_late_calls(session);
+	if (session->state == SESSION_OPEN && !session_tick(session, session->now_us))
 		session_kill(session);
 }
 
@@ -188,6 +188,10 @@ static void flush(struct session *session)
 		session_flush(session);
 	}
 	session_set_due(session);
+	if (session->number == 0 && session->n_calls > 0)
+		server_await(session);
+	else if (session->number == 0)
+		server_forget(session);
 	session_count(session);
 	if (session->draining && !session->told && session->outbox_size == 0) {
 		session->told = true;

@@ -11,6 +11,7 @@
 bool raw_open(struct raw *raw, const char *url)
 {
 	raw->reply = NULL;
+	raw->timeout_us = 0;
 	return nng_req0_open(&raw->socket) == 0 &&
 			nng_socket_set_ms(raw->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE) == 0 &&
 			nng_socket_set_ms(raw->socket, NNG_OPT_RECVTIMEO, TIMEOUT_MS) == 0 &&
@@ -56,7 +57,7 @@ bool raw_first_frame(struct bytes body, struct frame *ret)
 
 bool raw_call(struct raw *raw, const char *method, struct bytes payload, int64_t user, struct frame *ret_reply)
 {
-	struct frame call = { .call_id = 1, .kind = FRAME_CALL, .payload = payload };
+	struct frame call = { .call_id = 1, .kind = FRAME_CALL, .payload = payload, .timeout_us = raw->timeout_us };
 	char digits[24];
 	CLEANUP(freep) uint8_t *body = NULL;
 	size_t size;

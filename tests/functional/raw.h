@@ -9,6 +9,7 @@
 struct raw {
 	nng_socket socket;
 	nng_msg *reply;
+	uint64_t timeout_us; /* of raw_call(); 0: the method's own */
 };
 
 /* Connects; false if that fails. */

@@ -172,7 +172,29 @@ static void operations_inherit_the_deadline(void **state)
 	asking_expect(&peer, 1, "");
 }
 
-/* ── peers that break the rules ──────────────────────────────────────────────────────────────────── */
+/* ── a store that does not answer ────────────────────────────────────────────────────────────────── */
+
+static void put_call_with(uint64_t call_id, uint64_t timeout_us)
+{
+	struct frame call = { .call_id = call_id, .kind = FRAME_CALL, .timeout_us = timeout_us,
+		.method = { (const uint8_t *)ECHO, strlen(ECHO) } };
+
+	peer_put(&peer, &call);
+}
+
+/* Whether it is done nobody can say: it may be done later. */
+static void expect_late(uint64_t call_id)
+{
+	struct aside_status late;
+	struct frame frame;
+
+	peer_wait(&peer, &frame);
+	assert_int_equal(frame.call_id, call_id);
+	peer_read_status(&frame, &late);
+	assert_int_equal(late.code, ASIDE_DEADLINE_EXCEEDED);
+	assert_string_equal(late.reason, "DEADLINE_EXCEEDED");
+	assert_false(late.not_executed);
+}
 
 static void greet(void)
 {
@@ -183,6 +205,66 @@ static void greet(void)
 	peer_send(&peer);
 	peer_expect(&peer, 0, FRAME_HELLO, &frame);
 }
+
+static void a_call_ends_at_its_deadline_whatever_the_store_does(void **state)
+{
+	(void)state;
+	greet();
+	put_call_with(1, 20000000);
+	put_call_with(2, 5000000);
+	peer_send(&peer);
+	peer_send(&peer);
+	peer_sleep(server, 4000000);
+	peer_expect_nothing(&peer);
+	peer_sleep(server, 2000000);
+	expect_late(2);
+	peer_send(&peer);
+	peer_expect_nothing(&peer); /* the first has time */
+	assert_false(asking_first()->abandoned);
+	asking_answer();
+	asking_expect(&peer, 1, "");
+	assert_true(asking_first()->abandoned); /* so that it is not begun any more */
+	asking_answer(); /* but it was under way */
+	put_call_with(3, 5000000);
+	peer_send(&peer);
+	asking_answer();
+	asking_expect(&peer, 3, "");
+	assert_int_equal(asking_ended(), 2); /* the handler heard no more of the second */
+}
+
+static void so_does_a_plain_call(void **state)
+{
+	(void)state;
+	put_call_with(1, 5000000);
+	put_call_with(2, 20000000);
+	peer_send(&peer);
+	peer_sleep(server, 6000000);
+	assert_int_equal(asking_asked(), 2);
+	peer_expect_nothing(&peer); /* replies to a plain message leave together */
+	peer_sleep(server, 15000000);
+	expect_late(1);
+	expect_late(2);
+	asking_answer();
+	asking_answer();
+	assert_int_equal(peer_parked(&peer), 0);
+}
+
+/* As a session's are. */
+static void plain_calls_of_a_lost_peer_are_cancelled(void **state)
+{
+	(void)state;
+	put_call_with(1, 5000000);
+	peer_send(&peer);
+	assert_false(asking_first()->abandoned);
+	peer_leave(&peer);
+	peer_wait_parked(&peer, 0);
+	asking_answer();
+	peer_server_close(server); /* which waits for whoever visits the session */
+	assert_int_equal(asking_ended(), 0);
+	server = asking_server();
+}
+
+/* ── peers that break the rules ──────────────────────────────────────────────────────────────────── */
 
 /* Reads until the session is ended; because of this. */
 static void expect_goaway(const char *why)
@@ -308,6 +390,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(bad_requests_do_not_reach_the_handler, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_too_late_is_not_begun, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(operations_inherit_the_deadline, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_call_ends_at_its_deadline_whatever_the_store_does, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(so_does_a_plain_call, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(plain_calls_of_a_lost_peer_are_cancelled, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_frame_that_cannot_be_read_ends_the_session, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(replies_that_are_not_fetched_end_the_session, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_client_that_leaves_gets_back_all_its_requests, set_up, tear_down),
