@@ -164,16 +164,20 @@ static enum aside_code check_database(const char *dsn, struct aside_status *err)
 /* As the server would: reads the keys, and who ipc's uids are. */
 static enum aside_code check_callers(const struct config *config, struct aside_status *err)
 {
-	struct auth_options options = { config->keys, config->ipc_user };
+	struct auth_options options = { config->keys, config->ipc_user, config->audience };
 	struct aside_status why = { 0 };
 	struct auth *auth = NULL;
+	const char *flag;
+
+	if (config->audience != NULL && config->keys == NULL)
+		return bad(err, "audience", config->audience, "is of tokens, which take --keys");
 
 	if (auth_open(&options, &auth, &why) == ASIDE_OK) {
 		auth_close(auth);
 		return ASIDE_OK;
 	}
-	return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%s %s", strcmp(why.reason, "BAD_IPC_USER") == 0 ? "ipc-user" : "keys",
-			why.message);
+	flag = strcmp(why.reason, "BAD_IPC_USER") == 0 ? "ipc-user" : strcmp(why.reason, "BAD_AUDIENCE") == 0 ? "audience" : "keys";
+	return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%s %s", flag, why.message);
 }
 
 enum aside_code config_check(const struct config *config, bool serves, struct aside_status *err)

@@ -34,6 +34,9 @@ static const struct setting {
 			"as root: who runs the private PostgreSQL" },
 	{ "keys", "FOLDER", "ASIDE_KEYS", NULL, TEXT, AT(keys), 0,
 			"folder of public keys KID.pem that sign tokens; without it only ipc is served" },
+	{ "audience", "NAME", "ASIDE_AUDIENCE", NULL, TEXT, AT(audience), 0,
+			"refuse tokens whose aud is not, or does not have, this; without it aud is not\n"
+			"looked at" },
 	{ "ipc-user", "UID=WHO", "ASIDE_IPC_USER", NULL, LIST, AT(ipc_user), 0,
 			"who an ipc peer's uid is, again for more: UID=person:ID or\n"
 			"UID=service:NAME:SCOPE,SCOPE" },

@@ -108,7 +108,7 @@ static enum aside_code listen_all(struct program *program, struct aside_status *
 static enum aside_code start(struct program *program, struct aside_status *err)
 {
 	const struct config *config = &program->config;
-	struct auth_options auth = { config->keys, config->ipc_user };
+	struct auth_options auth = { config->keys, config->ipc_user, config->audience };
 	struct hub_options hub = { config->no_hints ? NULL : program->dsn, watch_sink };
 	struct store_options store = { program->dsn, config_number(config->write_lanes), config_number(config->read_lanes),
 		hub_committed, NULL };

@@ -23,7 +23,7 @@ enum output {
 /* What flags and environment say; every NULL and 0 means "not said". */
 struct invocation {
 	const char *server, *ca_file, *server_name, *token_file, *as_user, *output;
-	const char *key, *kid, *user, *service, *scope;
+	const char *key, *kid, *user, *service, *scope, *audience;
 	long timeout_ms, ttl_seconds;
 	bool defaults, once;
 	char token[TOKEN_BYTES]; /* read from token_file */

@@ -23,6 +23,7 @@ const struct flag flags[] = {
 	{ "user", "ID", NULL, "for a person", FLAG_ID, AT(user), 0, 0 },
 	{ "service", "NAME", NULL, "for a service", FLAG_TEXT, AT(service), 0, 0 },
 	{ "scope", "SCOPES", NULL, "what the service may do: 'message.read user.act'", FLAG_TEXT, AT(scope), 0, 0 },
+	{ "audience", "NAME", NULL, "for servers that run with this --audience", FLAG_TEXT, AT(audience), 0, 0 },
 	{ "ttl", "SECONDS", NULL, "how long the token counts, at most 30 days; default: 3600", FLAG_NUMBER, AT(ttl_seconds), 1, TTL_SECONDS_MAX },
 #undef AT
 };
@@ -66,7 +67,7 @@ const struct command commands[] = {
 			"With --output json: one answer of IntrospectionService/GetServer.\n\n"
 			"  aside top\n"
 			"  aside top --once\n", top_command, 0, 0, true, { "output", "once" } },
-	{ "token", "--key FILE --kid KID (--user ID | --service NAME [--scope SCOPES])",
+	{ "token", "--key FILE --kid KID (--user ID | --service NAME [--scope SCOPES]) [--audience NAME]",
 			"mint a bearer token: for development, and for services that have a key of their own",
 			"The token goes to standard output.  A development key pair, and a token:\n\n"
 			"  mkdir keys\n"
@@ -74,7 +75,7 @@ const struct command commands[] = {
 			"  openssl pkey -in dev.key -pubout -out keys/dev.pem\n"
 			"  aside token --key dev.key --kid dev --service me --scope 'user.act page.write' >token\n"
 			"  aside-server --keys keys --listen tcp://127.0.0.1:7400\n",
-			token_command, 0, 0, false, { "key", "kid", "user", "service", "scope", "ttl" } },
+			token_command, 0, 0, false, { "key", "kid", "user", "service", "scope", "audience", "ttl" } },
 };
 const size_t n_commands = sizeof commands / sizeof *commands;
 

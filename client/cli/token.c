@@ -82,7 +82,8 @@ static char *sign(const struct invocation *in, const char *pem, jwt_alg_t algori
 
 	(void)snprintf(subject, sizeof subject, "%s%s", in->user != NULL ? "" : "service:", in->user != NULL ? in->user : in->service);
 	if (jwt_new(&jwt) == 0 && jwt_add_header(jwt, "kid", in->kid) == 0 && jwt_add_grant(jwt, "sub", subject) == 0 &&
-			(in->scope == NULL || jwt_add_grant(jwt, "scope", in->scope) == 0) && jwt_add_grant_int(jwt, "iat", now) == 0 &&
+			(in->scope == NULL || jwt_add_grant(jwt, "scope", in->scope) == 0) &&
+			(in->audience == NULL || jwt_add_grant(jwt, "aud", in->audience) == 0) && jwt_add_grant_int(jwt, "iat", now) == 0 &&
 			jwt_add_grant_int(jwt, "exp", now + ttl) == 0 &&
 			jwt_set_alg(jwt, algorithm, (const unsigned char *)pem, (int)strlen(pem)) == 0)
 		text = jwt_encode_str(jwt);

@@ -18,6 +18,7 @@
 #define KEY_BYTES_MAX 8192
 #define TOKEN_BYTES_MAX 6144
 #define IPC_USERS_MAX 64
+#define AUDIENCE_BYTES_MAX 48 /* with what is said of it, in a session's refused_why */
 
 struct key {
 	char kid[64];
@@ -32,7 +33,7 @@ struct keys {
 
 struct auth {
 	pthread_rwlock_t lock;
-	char *keys_dir;
+	char *keys_dir, *audience; /* NULL: none */
 	struct keys *keys;
 	struct {
 		int64_t uid;
@@ -146,33 +147,62 @@ static enum aside_code refused(struct aside_status *err, const char *reason, con
 	return fail(err, ASIDE_UNAUTHENTICATED, reason, "%s", why);
 }
 
-/* The token, if `key` has signed it, with an algorithm of public keys, and its header names that key. */
+/* The header's `kid`, unverified; false: this is no token, or names no key. */
+static bool read_kid(const char *token, char *ret, size_t size)
+{
+	jwt_t *jwt = NULL;
+	const char *kid = jwt_decode(&jwt, token, NULL, 0) == 0 ? jwt_get_header(jwt, "kid") : NULL;
+	bool found = kid != NULL && strlen(kid) < size;
+
+	if (found)
+		(void)snprintf(ret, size, "%s", kid);
+	jwt_free(jwt);
+	return found;
+}
+
+/* The token, if `key` has signed it, with an algorithm of public keys. */
 static jwt_t *verify_with(const struct key *key, const char *token)
 {
 	jwt_t *jwt = NULL;
-	const char *kid;
 	jwt_alg_t alg;
 
 	if (jwt_decode(&jwt, token, (const unsigned char *)key->pem, key->size) != 0)
 		return NULL;
-	kid = jwt_get_header(jwt, "kid");
 	alg = jwt_get_alg(jwt);
 	/* HS256 with the public key as its secret would have passed jwt_decode(). */
-	if (kid != NULL && strcmp(kid, key->kid) == 0 && (alg == JWT_ALG_ES256 || alg == JWT_ALG_RS256))
+	if (alg == JWT_ALG_ES256 || alg == JWT_ALG_RS256)
 		return jwt;
 	jwt_free(jwt);
 	return NULL;
 }
 
-static jwt_t *verify(struct auth *auth, const char *token)
+/* With the lock held. */
+static const struct key *find_key(const struct auth *auth, const char *kid)
 {
-	jwt_t *jwt = NULL;
+	for (size_t i = 0; auth->keys != NULL && i < auth->keys->n; i++)
+		if (strcmp(auth->keys->keys[i].kid, kid) == 0)
+			return &auth->keys->keys[i];
+	return NULL;
+}
 
+static enum aside_code verify(struct auth *auth, const char *token, jwt_t **ret, struct aside_status *err)
+{
+	enum aside_code code = ASIDE_OK;
+	char kid[sizeof((struct key *)NULL)->kid];
+
+	if (!read_kid(token, kid, sizeof kid))
+		return refused(err, "TOKEN_INVALID", "this is no JWT whose header names its key as kid");
 	pthread_rwlock_rdlock(&auth->lock);
-	for (size_t i = 0; jwt == NULL && auth->keys != NULL && i < auth->keys->n; i++)
-		jwt = verify_with(&auth->keys->keys[i], token);
+	const struct key *key = find_key(auth, kid);
+	jwt_t *jwt = key != NULL ? verify_with(key, token) : NULL;
 	pthread_rwlock_unlock(&auth->lock);
-	return jwt;
+	if (key == NULL)
+		code = refused(err, "TOKEN_KEY_UNKNOWN", "this server has no key of the name that is the token's kid");
+	else if (jwt == NULL)
+		code = refused(err, "TOKEN_SIGNATURE_INVALID", "the key that the token names has not signed it (ES256, RS256)");
+	else
+		*ret = jwt;
+	return code;
 }
 
 /* A claim's moment, which may be any number; the end of time for those beyond it. */
@@ -181,7 +211,35 @@ static int64_t to_us(long seconds)
 	return seconds >= INT64_MAX / 1000000 ? INT64_MAX : seconds <= 0 ? 0 : (int64_t)seconds * 1000000;
 }
 
-static enum aside_code read_claims(jwt_t *jwt, int64_t now_us, struct credentials *ret, struct aside_status *err)
+/* Whether `list`, a claim as JSON, is an array of texts and has this one, which needs no escapes. */
+static bool list_has(const char *list, const char *text)
+{
+	size_t length = strlen(text);
+
+	for (const char *p = list; *p == (p == list ? '[' : ',') && p[1] == '"';) {
+		const char *begin = p + 2;
+		for (p = begin; *p != '"' && *p != '\0'; p += p[0] == '\\' && p[1] != '\0' ? 2 : 1)
+			;
+		if ((size_t)(p - begin) == length && memcmp(begin, text, length) == 0)
+			return true;
+		p += *p == '"';
+	}
+	return false;
+}
+
+/* RFC 7519, 4.1.3: one text, or an array of them. */
+static bool is_for(jwt_t *jwt, const char *audience)
+{
+	const char *one = jwt_get_grant(jwt, "aud");
+	char *list = one == NULL ? jwt_get_grants_json(jwt, "aud") : NULL;
+	bool is = one != NULL ? strcmp(one, audience) == 0 : list != NULL && list_has(list, audience);
+
+	free(list);
+	return is;
+}
+
+static enum aside_code read_claims(jwt_t *jwt, const char *audience, int64_t now_us, struct credentials *ret,
+		struct aside_status *err)
 {
 	const char *subject = jwt_get_grant(jwt, "sub"), *scope = jwt_get_grant(jwt, "scope");
 	long expires = jwt_get_grant_int(jwt, "exp"), not_before = jwt_get_grant_int(jwt, "nbf");
@@ -192,7 +250,9 @@ static enum aside_code read_claims(jwt_t *jwt, int64_t now_us, struct credential
 	if (ret->principal.expires_at_us <= now_us)
 		return refused(err, "TOKEN_EXPIRED", "the token has expired");
 	if (to_us(not_before) > now_us)
-		return refused(err, "TOKEN_INVALID", "the token is not valid yet");
+		return refused(err, "TOKEN_NOT_YET_VALID", "the token is not valid yet: its nbf is still to come");
+	if (audience != NULL && !is_for(jwt, audience))
+		return fail(err, ASIDE_UNAUTHENTICATED, "TOKEN_AUDIENCE_WRONG", "the token's aud is not %s", audience);
 	if (subject == NULL || !parse_subject(subject, ret))
 		return refused(err, "TOKEN_INVALID", "sub is neither a user id nor service:NAME");
 	if (scope != NULL && strlen(scope) >= sizeof ret->scopes)
@@ -207,17 +267,16 @@ enum aside_code auth_token(struct auth *auth, struct bytes authorization, int64_
 {
 	char token[TOKEN_BYTES_MAX];
 	enum aside_code code;
-	jwt_t *jwt;
+	jwt_t *jwt = NULL;
 
 	if (authorization.size < 8 || authorization.size - 7 >= sizeof token ||
 			strncasecmp((const char *)authorization.data, "Bearer ", 7) != 0)
 		return refused(err, "TOKEN_INVALID", "authorization is not \"Bearer TOKEN\"");
 	memcpy(token, authorization.data + 7, authorization.size - 7);
 	token[authorization.size - 7] = '\0';
-	jwt = verify(auth, token);
-	if (jwt == NULL)
-		return refused(err, "TOKEN_INVALID", "no key of this server has signed the token");
-	code = read_claims(jwt, now_us, ret, err);
+	code = verify(auth, token, &jwt, err);
+	if (code == ASIDE_OK)
+		code = read_claims(jwt, auth->audience, now_us, ret, err);
 	jwt_free(jwt);
 	return code;
 }
@@ -254,6 +313,15 @@ void auth_peer(const struct auth *auth, int64_t uid, struct principal *ret)
 			*ret = auth->ipc[i].credentials.principal;
 }
 
+/* Which looks in JSON as it does here. */
+static bool is_audience(const char *text)
+{
+	for (const char *p = text; *p != '\0'; p++)
+		if (*p <= ' ' || *p > '~' || *p == '"' || *p == '\\')
+			return false;
+	return strlen(text) <= AUDIENCE_BYTES_MAX;
+}
+
 enum aside_code auth_open(const struct auth_options *options, struct auth **ret, struct aside_status *err)
 {
 	struct auth *auth = calloc(1, sizeof *auth);
@@ -263,6 +331,12 @@ enum aside_code auth_open(const struct auth_options *options, struct auth **ret,
 		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
 	pthread_rwlock_init(&auth->lock, NULL);
 	auth->keys_dir = options->keys_dir != NULL ? strdup(options->keys_dir) : NULL;
+	auth->audience = options->audience != NULL ? strdup(options->audience) : NULL;
+	if (options->audience != NULL && (auth->audience == NULL || !is_audience(auth->audience))) {
+		auth_close(auth);
+		return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_AUDIENCE", "%.120s: at most %d letters, digits and signs but quotes and \\",
+				options->audience, AUDIENCE_BYTES_MAX);
+	}
 	for (const char *const *user = options->ipc_users; user != NULL && *user != NULL; user++) {
 		if (auth->n_ipc == IPC_USERS_MAX ||
 				!parse_ipc_user(*user, &auth->ipc[auth->n_ipc].uid, &auth->ipc[auth->n_ipc].credentials)) {
@@ -286,6 +360,7 @@ void auth_close(struct auth *auth)
 		return;
 	pthread_rwlock_destroy(&auth->lock);
 	free(auth->keys_dir);
+	free(auth->audience);
 	free(auth->keys);
 	free(auth);
 }

@@ -15,6 +15,7 @@ struct credentials {
 struct auth_options {
 	const char *keys_dir;         /* KID.pem: a public key each; NULL: no tokens */
 	const char *const *ipc_users; /* "UID=person:ID" or "UID=service:NAME:scope,scope"; NULL-terminated */
+	const char *audience;         /* which tokens must carry as their `aud`, or among them; NULL: `aud` is not looked at */
 };
 
 enum aside_code auth_open(const struct auth_options *options, struct auth **ret, struct aside_status *err) MUST_CHECK;
@@ -23,8 +24,9 @@ void auth_close(struct auth *auth);
 /* Reads the keys again; on failure the old ones stay.  Any thread. */
 enum aside_code auth_reload(struct auth *auth, struct aside_status *err) MUST_CHECK;
 
-/* "Bearer …" → *ret.  UNAUTHENTICATED, reason TOKEN_INVALID or TOKEN_EXPIRED.  ES256 and RS256 only: never
- * `none`, never a symmetric algorithm.  Any thread. */
+/* "Bearer …" → *ret.  UNAUTHENTICATED otherwise, reason TOKEN_KEY_UNKNOWN, TOKEN_SIGNATURE_INVALID, TOKEN_EXPIRED,
+ * TOKEN_NOT_YET_VALID, TOKEN_AUDIENCE_WRONG, or TOKEN_INVALID for all else.  ES256 and RS256 only: never `none`, never a
+ * symmetric algorithm.  Any thread. */
 enum aside_code auth_token(struct auth *auth, struct bytes authorization, int64_t now_us, struct credentials *ret,
 		struct aside_status *err) MUST_CHECK;
 

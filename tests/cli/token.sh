@@ -27,6 +27,11 @@ check 'a server takes it' accepted 0 --token-file token call CreatePage '{"pageI
 aside token --key dev.key --kid dev --service me --scope message.read >token
 check 'but not for what it does not allow' accepted 17 --token-file token call CreatePage '{"pageId": 1, "name": "Coke", "adminUserId": 7}'
 check 'and nobody without one' accepted 26 call ListMyThreads
+aside token --key dev.key --kid dev --service me --scope page.write --audience coke >token
+named=(--token-file token call CreatePage '{"pageId": 1, "name": "Coke", "adminUserId": 7}')
+ASIDE_AUDIENCE=coke check 'a server of that name takes a token for it' accepted 0 "${named[@]}"
+ASIDE_AUDIENCE=pepsi check 'another does not' accepted 26 "${named[@]}"
+check 'one without a name does' accepted 0 "${named[@]}"
 openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa.key 2>/dev/null
 openssl pkey -in rsa.key -pubout -out keys/rsa.pem
 aside token --key rsa.key --kid rsa --user 42 --ttl 60 >token

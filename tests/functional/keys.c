@@ -108,3 +108,20 @@ char *token_make(jwt_alg_t alg, const char *pem, const char *kid, const char *su
 	jwt_free(jwt);
 	return text;
 }
+
+char *token_make_with(const struct key_pair *key, const char *kid, const char *subject, const char *claims)
+{
+	char *text = NULL;
+	jwt_t *jwt = NULL;
+
+	if (jwt_new(&jwt) != 0)
+		return NULL;
+	jwt_add_header(jwt, "kid", kid);
+	jwt_add_grant(jwt, "sub", subject);
+	jwt_add_grant_int(jwt, "exp", (long)time(NULL) + 60);
+	if (jwt_add_grants_json(jwt, claims) == 0 && jwt_set_alg(jwt, JWT_ALG_ES256, (const unsigned char *)key->private_pem,
+								 (int)strlen(key->private_pem)) == 0)
+		text = jwt_encode_str(jwt);
+	jwt_free(jwt);
+	return text;
+}

@@ -25,3 +25,6 @@ bool certificate_make(const char *name, const char *both_path, const char *certi
 
 /* A token that `pem` signs, malloc()ed.  `scope` may be NULL; `ttl_s` counts from now. */
 char *token_make(jwt_alg_t alg, const char *pem, const char *kid, const char *subject, const char *scope, long ttl_s);
+
+/* One of ES256 for a minute, with more claims: an object as JSON. */
+char *token_make_with(const struct key_pair *key, const char *kid, const char *subject, const char *claims);

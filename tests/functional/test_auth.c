@@ -15,6 +15,14 @@
 
 static struct key_pair ec, rsa, other;
 
+static bool publish_keys(const char *folder)
+{
+	char keys[256];
+
+	(void)snprintf(keys, sizeof keys, "%s/keys", folder);
+	return key_publish(&ec, keys, "ec") && key_publish(&rsa, keys, "rsa");
+}
+
 /* Creates a page with `bearer`, which is freed, over a channel of its own: the refusal's reason, or "". */
 static const char *create_page_with(char *bearer)
 {
@@ -42,6 +50,14 @@ static char *page_writer(const char *kid, long ttl_s)
 					 token_make(JWT_ALG_ES256, ec.private_pem, kid, "service:feed", "page.write", ttl_s);
 }
 
+static char *writer_with(const char *claims)
+{
+	char all[256];
+
+	(void)snprintf(all, sizeof all, "{\"scope\": \"page.write\", %s", claims + 1);
+	return token_make_with(&ec, "ec", "service:feed", all);
+}
+
 static void services_with_the_scope_are_let_in(void **state)
 {
 	(void)state;
@@ -61,16 +77,19 @@ static void others_are_told_why_not(void **state)
 	assert_string_equal(create_page_with(token_make(JWT_ALG_ES256, ec.private_pem, "ec", "service:feed", "page.writer", 60)), "SCOPE_REQUIRED");
 	assert_string_equal(aside_status_fact(&status, "scope"), "page.write");
 	assert_string_equal(create_page_with(page_writer("ec", -60)), "TOKEN_EXPIRED");
+	assert_string_equal(create_page_with(writer_with("{\"nbf\": 32503680000}")), "TOKEN_NOT_YET_VALID"); /* the year 3000 */
+	assert_string_equal(create_page_with(writer_with("{\"nbf\": 1}")), "");
+	assert_string_equal(create_page_with(writer_with("{\"aud\": \"elsewhere\"}")), ""); /* whatever: this server has no name */
 }
 
 static void forged_tokens_are_refused(void **state)
 {
 	(void)state;
-	assert_string_equal(create_page_with(token_make(JWT_ALG_ES256, other.private_pem, "ec", "service:feed", "page.write", 60)), "TOKEN_INVALID");
-	assert_string_equal(create_page_with(token_make(JWT_ALG_ES256, ec.private_pem, "rsa", "service:feed", "page.write", 60)), "TOKEN_INVALID");
+	assert_string_equal(create_page_with(token_make(JWT_ALG_ES256, other.private_pem, "ec", "service:feed", "page.write", 60)), "TOKEN_SIGNATURE_INVALID");
+	assert_string_equal(create_page_with(token_make(JWT_ALG_ES256, ec.private_pem, "rsa", "service:feed", "page.write", 60)), "TOKEN_SIGNATURE_INVALID");
 	/* Signed with the public key as if it were a secret (RFC 8725, 2.1), and not signed at all. */
-	assert_string_equal(create_page_with(token_make(JWT_ALG_HS256, ec.public_pem, "ec", "service:feed", "page.write", 60)), "TOKEN_INVALID");
-	assert_string_equal(create_page_with(token_make(JWT_ALG_NONE, NULL, "ec", "service:feed", "page.write", 60)), "TOKEN_INVALID");
+	assert_string_equal(create_page_with(token_make(JWT_ALG_HS256, ec.public_pem, "ec", "service:feed", "page.write", 60)), "TOKEN_SIGNATURE_INVALID");
+	assert_string_equal(create_page_with(token_make(JWT_ALG_NONE, NULL, "ec", "service:feed", "page.write", 60)), "TOKEN_SIGNATURE_INVALID");
 	assert_string_equal(create_page_with(token_make(JWT_ALG_ES256, ec.private_pem, "ec", "-42", "page.write", 60)), "TOKEN_INVALID");
 	assert_string_equal(create_page_with(token_make(JWT_ALG_ES256, ec.private_pem, "ec", "service:", "page.write", 60)), "TOKEN_INVALID");
 	assert_string_equal(create_page_with(strdup("not.a.token")), "TOKEN_INVALID");
@@ -89,7 +108,7 @@ static void reload_until(const char *kid, const char *pem, const char *reason)
 	kill(aside_harness_pid(harness, 0), SIGHUP);
 	do
 		got = create_page_with(token_make(JWT_ALG_ES256, pem, kid, "service:feed", "page.write", 60));
-	while (strcmp(got, reason) != 0 && strcmp(got, reason[0] == '\0' ? "TOKEN_INVALID" : "") == 0);
+	while (strcmp(got, reason) != 0 && strcmp(got, reason[0] == '\0' ? "TOKEN_KEY_UNKNOWN" : "") == 0);
 	assert_string_equal(got, reason);
 }
 
@@ -99,12 +118,12 @@ static void keys_are_read_again(void **state)
 	(void)state;
 
 	(void)snprintf(keys, sizeof keys, "%s/keys", aside_harness_folder(harness));
-	assert_string_equal(create_page_with(token_make(JWT_ALG_ES256, other.private_pem, "next", "service:feed", "page.write", 60)), "TOKEN_INVALID");
+	assert_string_equal(create_page_with(token_make(JWT_ALG_ES256, other.private_pem, "next", "service:feed", "page.write", 60)), "TOKEN_KEY_UNKNOWN");
 	assert_true(key_publish(&other, keys, "next"));
 	reload_until("next", other.private_pem, "");
 	assert_string_equal(create_page_with(page_writer("ec", 60)), ""); /* both count while tokens move over */
 	assert_true(key_withdraw(keys, "next"));
-	reload_until("next", other.private_pem, "TOKEN_INVALID");
+	reload_until("next", other.private_pem, "TOKEN_KEY_UNKNOWN");
 	assert_string_equal(create_page_with(page_writer("ec", 60)), "");
 	assert_true(aside_harness_logged(harness, 0, "event=keys_reloaded"));
 }
@@ -140,6 +159,33 @@ static void a_token_expires_within_a_session(void **state)
 	assert_int_equal(status.code, ASIDE_UNAUTHENTICATED);
 	aside_channel_close(via);
 	via = NULL;
+}
+
+/* ── a server with a name ────────────────────────────────────────────────────────────────────────── */
+
+static void tokens_for_others_are_refused(void **state)
+{
+	static const char *const for_others[] = { "{\"aud\": \"http://coke.example\"}", "{\"aud\": \"\"}", "{\"aud\": []}", "{\"aud\": 1}",
+		"{\"iss\": \"https://coke.example\"}", "{\"aud\": [\"https://coke.example/\", \"\\\"https://coke.example\"]}",
+		"{\"aud\": [[\"https://coke.example\"]]}", "{\"aud\": {\"a\": \"https://coke.example\"}}",
+		"{\"aud\": [\"https://pepsi.example\", 1, \"https://coke.example\"]}" };
+	static const char *const for_us[] = { "{\"aud\": \"https://coke.example\"}", "{\"aud\": [\"https://coke.example\"]}",
+		"{\"aud\": [\"\", \"a\\\\\", \"\\\"\", \"https://pepsi.example\", \"https://coke.example\"]}" };
+	struct aside_harness_options options = { .prepare = publish_keys, .flags = (const char *[]){ "--listen", "tcp://127.0.0.1:0",
+		"--keys", "keys", "--audience", "https://coke.example", NULL } };
+	struct aside_harness *nameless = harness;
+	(void)state;
+
+	assert_int_equal(aside_harness_start(&options, &harness, &status), ASIDE_OK);
+	for (size_t i = 0; i < N_OF(for_others); i++)
+		if (strcmp(create_page_with(writer_with(for_others[i])), "TOKEN_AUDIENCE_WRONG") != 0)
+			fail_msg("%s: %s", for_others[i], status.reason);
+	assert_string_equal(status.message, "the token's aud is not https://coke.example");
+	for (size_t i = 0; i < N_OF(for_us); i++)
+		if (create_page_with(writer_with(for_us[i]))[0] != '\0')
+			fail_msg("%s: %s", for_us[i], status.reason);
+	assert_int_equal(aside_harness_stop(harness), 0);
+	harness = nameless;
 }
 
 /* ── ipc ─────────────────────────────────────────────────────────────────────────────────────────── */
@@ -200,11 +246,7 @@ static void a_uid_may_be_a_person(void **state)
 
 static bool prepare(const char *folder)
 {
-	char keys[256];
-
-	(void)snprintf(keys, sizeof keys, "%s/keys", folder);
-	return key_make(&ec, false) && key_make(&rsa, true) && key_make(&other, false) && key_publish(&ec, keys, "ec") &&
-			key_publish(&rsa, keys, "rsa");
+	return key_make(&ec, false) && key_make(&rsa, true) && key_make(&other, false) && publish_keys(folder);
 }
 
 int main(void)
@@ -216,6 +258,7 @@ int main(void)
 		cmocka_unit_test(keys_are_read_again),
 		cmocka_unit_test(a_fifo_among_the_keys_holds_nothing_up),
 		cmocka_unit_test(a_token_expires_within_a_session),
+		cmocka_unit_test(tokens_for_others_are_refused),
 		cmocka_unit_test(a_uid_that_is_not_mapped_is_nobody),
 		cmocka_unit_test(a_uid_may_be_a_person),
 	};

@@ -203,6 +203,8 @@ static void wrong_settings_are_named(void **state)
 		{ "--listen tcp://127.0.0.1:65536 --keys /keys", "beyond 65535" },
 		{ "--listen ipc:///nowhere/aside.sock", "in no folder" },
 		{ "--keys /nowhere", "--keys" },
+		{ "--audience coke", "take --keys" },
+		{ "--keys /nowhere --audience 'a b'", "--audience a b" },
 		{ "--http 0.0.0.0:7480", "--http-anywhere" },
 		{ "--http '[::]:7480'", "--http-anywhere" },
 		{ "--http 127.0.0.1", "HOST:PORT" },
