@@ -15,6 +15,7 @@ struct account {
 struct ledger {
 	pthread_mutex_t mutex;
 	int64_t bytes_max, bytes; /* of those that are not cut off */
+	size_t n_cut;             /* of the others */
 	struct account *chains[CHAINS];
 };
 
@@ -54,6 +55,7 @@ static uint32_t cut_greediest(struct ledger *ledger)
 	if (most == NULL)
 		return 0;
 	most->cut = true;
+	ledger->n_cut++;
 	ledger->bytes -= most->bytes;
 	return most->connection;
 }
@@ -81,6 +83,7 @@ uint32_t ledger_count(struct ledger *ledger, uint32_t connection, int64_t bytes)
 		account->bytes += bytes;
 		ledger->bytes += account->cut ? 0 : bytes;
 		if (account->bytes == 0) {
+			ledger->n_cut -= account->cut;
 			*at = account->next;
 			free(account);
 		}
@@ -96,4 +99,17 @@ uint64_t ledger_bytes(struct ledger *ledger)
 	int64_t bytes = ledger->bytes;
 	pthread_mutex_unlock(&ledger->mutex);
 	return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+size_t ledger_overdue(struct ledger *ledger, uint32_t *ret_connections, size_t most)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&ledger->mutex);
+	for (size_t i = 0; i < CHAINS && n < ledger->n_cut && n < most; i++)
+		for (const struct account *account = ledger->chains[i]; account != NULL && n < most; account = account->next)
+			if (account->cut)
+				ret_connections[n++] = account->connection;
+	pthread_mutex_unlock(&ledger->mutex);
+	return n;
 }

@@ -14,5 +14,8 @@ void ledger_free(struct ledger *ledger);
  * keeps no longer counts; 0: none. */
 uint32_t ledger_count(struct ledger *ledger, uint32_t connection, int64_t bytes) MUST_CHECK;
 
-/* Of all connections. */
+/* Of those that were to be cut off and still keep something, up to `most`. */
+size_t ledger_overdue(struct ledger *ledger, uint32_t *ret_connections, size_t most) MUST_CHECK;
+
+/* Of all connections but those that were to be cut off. */
 uint64_t ledger_bytes(struct ledger *ledger);

@@ -20,6 +20,7 @@
 #define LINGER_NS 500000000
 #define LINGERS_MAX 4
 #define KEPT_BYTES_MAX_DEFAULT (1ull << 30)
+#define OVERDUE_MAX 64 /* connections cut off again in one tick */
 /* Larger messages, and what they take, are not for nng's threads. */
 #define VISIT_BYTES_MAX 65536
 
@@ -238,6 +239,22 @@ static void on_left(void *user, uint32_t connection)
 
 /* ── what peers keep here ────────────────────────────────────────────────────────────────────────── */
 
+/* Its sessions end at once, whether the connection is found or not. */
+static void cut_off(struct server *server, uint32_t connection)
+{
+	signal_sessions(server, &(struct addressees){ connection, INT64_MAX }, SIGNAL_GONE);
+	transport_cut(server->transport, connection);
+}
+
+static void cut_overdue(struct server *server)
+{
+	uint32_t overdue[OVERDUE_MAX];
+	size_t n = ledger_overdue(server->ledger, overdue, OVERDUE_MAX);
+
+	for (size_t i = 0; i < n; i++)
+		cut_off(server, overdue[i]);
+}
+
 void server_keep(struct server *server, uint32_t connection, int64_t bytes)
 {
 	uint32_t greediest = ledger_count(server->ledger, connection, bytes);
@@ -245,7 +262,7 @@ void server_keep(struct server *server, uint32_t connection, int64_t bytes)
 	if (greediest == 0)
 		return;
 	log_warning("event=connection_cut message=\"it had the server keep more than any other, beyond what fits\"");
-	transport_cut(server->transport, greediest);
+	cut_off(server, greediest);
 }
 
 static void on_kept(void *user, uint32_t connection, int64_t bytes)
@@ -261,6 +278,7 @@ void server_tick(struct server *server)
 
 	admission_tick(server->admission, now_us);
 	health_tick(server);
+	cut_overdue(server);
 	signal_sessions(server, &(struct addressees){ 0, now_us }, SIGNAL_TICK);
 }
 

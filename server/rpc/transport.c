@@ -2,7 +2,9 @@
  * limit set; what its sends must be kept from is in wire/sendmsg.c.  See transport.h. */
 #include "transport.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
@@ -12,6 +14,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -22,7 +25,6 @@
 #include "wire/status.h"
 
 #define RECEIVING_MIN 16 /* turns that wait for a request: fewer, and one more is made */
-#define FILES_MAX 1048576
 #define FILES_SPARE 64 /* that connections leave to the database, to HTTP, and to those who just come */
 
 /* What a turn does.
@@ -361,6 +363,19 @@ static bool is_end_of(int fd, const nng_sockaddr *peer, uint64_t pid)
 			(uint64_t)who.pid == pid;
 }
 
+/* Shuts `fd` down if it is that end: by a descriptor of its own, since the number may be closed and used again between a
+ * look and a deed. */
+static void cut_if_end_of(int fd, const nng_sockaddr *peer, uint64_t pid)
+{
+	int own = is_end_of(fd, peer, pid) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+
+	if (own < 0)
+		return;
+	if (is_end_of(own, peer, pid))
+		(void)shutdown(own, SHUT_RDWR);
+	close(own);
+}
+
 /* nng_pipe_close() while a message is read would be the end of service (wire/sendmsg.c).  nng does not tell which
  * file is a connection's: it is looked for. */
 void transport_cut(struct transport *transport, uint32_t connection)
@@ -368,6 +383,7 @@ void transport_cut(struct transport *transport, uint32_t connection)
 	nng_pipe pipe = NNG_PIPE_INITIALIZER;
 	nng_sockaddr peer;
 	uint64_t pid = 0;
+	DIR *files;
 
 	(void)transport;
 	pipe.id = connection;
@@ -375,9 +391,13 @@ void transport_cut(struct transport *transport, uint32_t connection)
 		return; /* it has left */
 	if (peer.s_family == NNG_AF_IPC && (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_PID, &pid) != 0 || pid == 0))
 		return; /* 0: of another pid namespace, like many others */
-	for (int fd = 0, end = (int)sysconf(_SC_OPEN_MAX); fd < end && fd < FILES_MAX; fd++)
-		if (is_end_of(fd, &peer, pid))
-			(void)shutdown(fd, SHUT_RDWR);
+	files = opendir("/proc/self/fd");
+	if (files == NULL)
+		return;
+	for (const struct dirent *file; (file = readdir(files)) != NULL;)
+		if (file->d_name[0] != '.')
+			cut_if_end_of((int)strtol(file->d_name, NULL, 10), &peer, pid);
+	closedir(files);
 }
 
 /* Waits until what was sent has left, a second at most. */

@@ -75,7 +75,8 @@ bool message_has_peer(const struct message *message);
 /* Frees `message` and what it borrows, not its turn. */
 void message_free(struct message *message);
 
-/* Ends a connection as if its peer had; left() follows.  Any thread. */
+/* Ends a connection as if its peer had; left() follows.  Over ipc, every connection of the process that has made it.  It
+ * may not be found: that of another pid namespace's process never is, nor any without /proc or a file to spare.  Any thread. */
 void transport_cut(struct transport *transport, uint32_t connection);
 
 /* No message comes and no turn is used afterwards.  Not from an event. */

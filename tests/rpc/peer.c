@@ -31,7 +31,8 @@ static struct transport {
 	pthread_cond_t answered;
 	struct answer *answers;
 	unsigned parked[256]; /* by connection, in turn */
-	uint32_t last_cut;    /* a connection */
+	unsigned cuts[256];   /* by connection */
+	uint32_t hidden;      /* a connection */
 } transport = { .mutex = PTHREAD_MUTEX_INITIALIZER, .answered = PTHREAD_COND_INITIALIZER };
 
 static uint32_t last_connection;
@@ -204,9 +205,11 @@ bool message_has_peer(const struct message *message)
 void transport_cut(struct transport *self, uint32_t connection)
 {
 	pthread_mutex_lock(&self->mutex);
-	self->last_cut = connection;
+	self->cuts[connection % N_OF(self->cuts)]++;
+	bool found = connection != self->hidden;
 	pthread_mutex_unlock(&self->mutex);
-	self->events.left(self->events.user, connection);
+	if (found)
+		self->events.left(self->events.user, connection);
 }
 
 void message_free(struct message *message)
@@ -499,12 +502,19 @@ void peer_expect_nothing(struct peer *peer)
 				(unsigned long long)frame.call_id, (int)frame.reason.size, (const char *)frame.reason.data);
 }
 
-bool peer_was_cut(const struct peer *peer)
+void peer_hide(const struct peer *peer)
 {
 	pthread_mutex_lock(&transport.mutex);
-	bool was = transport.last_cut == peer->connection;
+	transport.hidden = peer->connection;
 	pthread_mutex_unlock(&transport.mutex);
-	return was;
+}
+
+unsigned peer_cuts(const struct peer *peer)
+{
+	pthread_mutex_lock(&transport.mutex);
+	unsigned cuts = transport.cuts[peer->connection % N_OF(transport.cuts)];
+	pthread_mutex_unlock(&transport.mutex);
+	return cuts;
 }
 
 unsigned peer_parked(const struct peer *peer)

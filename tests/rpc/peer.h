@@ -73,8 +73,9 @@ void peer_expect_nothing(struct peer *peer);
 /* The same for a reply that may be on its way. */
 void peer_wait_failure(struct peer *peer, uint64_t call_id, enum aside_code code, const char *reason);
 
-/* Whether the server has cut its connection off. */
-bool peer_was_cut(const struct peer *peer);
+/* How often the server has cut its connection off; and from now on that is not found. */
+unsigned peer_cuts(const struct peer *peer);
+void peer_hide(const struct peer *peer);
 
 /* Requests of this peer that still wait; waits until there are so few. */
 unsigned peer_parked(const struct peer *peer);

@@ -347,10 +347,26 @@ static void replies_that_are_not_fetched_take_no_place(void **state)
 	peer_fini(&next);
 }
 
-/* Each session keeps within its own limit; there are many of them, on one connection. */
-static void who_has_most_kept_is_cut_off_and_nobody_else(void **state)
+/* Each session keeps within its own limit; there are many of them, on the peer's connection, of which `parked` requests
+ * wait. */
+static void hoard(unsigned parked)
 {
 	enum { SESSIONS = 128, CALLS = 40000 }; /* of which each is owed some 70 bytes */
+
+	for (unsigned i = 0; i < SESSIONS && peer_cuts(&peer) == 0; i++) {
+		struct peer another = { .connection = peer.connection, .session = i + 2, .next_out = 1, .next_in = 1 };
+		peer_put_hello(&another, 1, 1);
+		for (uint64_t k = 1; k <= CALLS; k++)
+			peer_put_call(&another, k, "/x", NULL);
+		peer_send(&another);
+		peer_wait_parked(&another, parked); /* it has been handled */
+		peer_fini(&another);
+	}
+	assert_int_equal(peer_cuts(&peer), 1);
+}
+
+static void who_has_most_kept_is_cut_off_and_nobody_else(void **state)
+{
 	struct peer modest;
 	struct frame frame;
 	(void)state;
@@ -362,19 +378,27 @@ static void who_has_most_kept_is_cut_off_and_nobody_else(void **state)
 	asking_put(&modest, 1, "abc");
 	peer_send(&modest);
 	greet();
-	for (unsigned i = 0; i < SESSIONS && !peer_was_cut(&peer); i++) {
-		struct peer another = { .connection = peer.connection, .session = i + 2, .next_out = 1, .next_in = 1 };
-		peer_put_hello(&another, 1, 1);
-		for (uint64_t k = 1; k <= CALLS; k++)
-			peer_put_call(&another, k, "/x", NULL);
-		peer_send(&another);
-		peer_wait_parked(&another, 0); /* it has been handled */
-		peer_fini(&another);
-	}
-	assert_true(peer_was_cut(&peer));
+	hoard(0);
 	asking_answer();
 	asking_expect(&modest, 1, "abc");
+	assert_int_equal(peer_cuts(&modest), 0);
 	peer_fini(&modest);
+}
+
+/* Its sessions end all the same; and it is tried again for as long as something is kept for it. */
+static void a_connection_that_is_not_found_is_looked_for_again(void **state)
+{
+	(void)state;
+
+	greet();
+	peer_hide(&peer);
+	asking_put(&peer, 1, "abc");
+	peer_send(&peer);
+	hoard(1);
+	peer_wait_parked(&peer, 0);
+	peer_sleep(server, 1000000);
+	assert_true(peer_cuts(&peer) > 1);
+	asking_answer();
 }
 
 int main(void)
@@ -398,6 +422,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_client_that_leaves_gets_back_all_its_requests, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(replies_that_are_not_fetched_take_no_place, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_has_most_kept_is_cut_off_and_nobody_else, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_connection_that_is_not_found_is_looked_for_again, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
