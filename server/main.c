@@ -1,8 +1,10 @@
 /* aside-server: reads its settings, starts the store and the RPC server, and waits for a signal. */
+#include <errno.h>
 #include <libpq-fe.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "check.h"
 #include "config.h"
@@ -256,6 +258,19 @@ static int migrate(struct program *program, const char *what)
 	return code == ASIDE_OK ? EXIT_SUCCESS : complain(&err);
 }
 
+/* A connection takes a file; how many there may be is the hard limit's to say, not the soft one's, which is 1024 in most
+ * places for the sake of select(). */
+static void raise_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	int rv = setrlimit(RLIMIT_NOFILE, &limit);
+	log_debug("event=files limit=%llu message=\"%s\"", (unsigned long long)limit.rlim_max, rv == 0 ? "raised" : strerror(errno));
+}
+
 static int serve(struct program *program)
 {
 	struct aside_status err = { 0 };
@@ -268,6 +283,7 @@ static int serve(struct program *program)
 	sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	raise_files();
 	if (open_database(program, &err) != ASIDE_OK || start(program, &err) != ASIDE_OK) {
 		stop(program);
 		return complain(&err);

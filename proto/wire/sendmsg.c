@@ -24,7 +24,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define SOCKETS_MAX 65536 /* by their number; those beyond send in parts */
+#define SOCKETS_MAX 1048576 /* by their number; those beyond send in parts.  What is never used takes no memory */
 #define PARTS_MAX 16      /* of one message: nng's own limit */
 
 /* A message of which `taken` bytes are sent.  Whoever sends on a socket is alone there. */

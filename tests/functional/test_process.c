@@ -4,7 +4,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -252,6 +255,53 @@ static void settings_can_be_looked_at(void **state)
 	assert_said(said, "--drain-timeout");
 }
 
+/* ── files ───────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Connects over ipc, and hears the server's greeting. */
+static int greet(const char *address)
+{
+	static const uint8_t greeting[] = { 0, 'S', 'P', 0, 0, 0x30, 0, 0 };
+	struct sockaddr_un there = { .sun_family = AF_UNIX };
+	uint8_t heard[sizeof greeting];
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)snprintf(there.sun_path, sizeof there.sun_path, "%s", address + strlen("ipc://"));
+	assert_int_equal(connect(fd, (struct sockaddr *)&there, sizeof there), 0);
+	assert_int_equal(send(fd, greeting, sizeof greeting, 0), sizeof greeting);
+	assert_int_equal(recv(fd, heard, sizeof heard, MSG_WAITALL), sizeof heard);
+	return fd;
+}
+
+/* Whoever starts a server need not think of its soft limit. */
+static void files_are_as_many_as_the_hard_limit_allows(void **state)
+{
+	enum { SOFT = 256, CONNECTIONS = 400 };
+	struct aside_harness_options options = { .flags = (const char *[]){ "--log-level", "debug", NULL } };
+	struct aside_harness *here = NULL;
+	struct rlimit before, low, servers;
+	int fds[CONNECTIONS];
+	(void)state;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	low = (struct rlimit){ SOFT, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	enum aside_code started = aside_harness_start(&options, &here, &status);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(started, ASIDE_OK);
+	assert_int_equal(prlimit(aside_harness_pid(here, 0), RLIMIT_NOFILE, NULL, &servers), 0);
+	assert_int_equal(servers.rlim_cur, before.rlim_max);
+	assert_true(aside_harness_logged(here, 0, "event=files"));
+	for (size_t i = 0; i < CONNECTIONS; i++)
+		fds[i] = greet(aside_harness_address(here, 0));
+	struct raw one_more;
+	assert_true(raw_open(&one_more, aside_harness_address(here, 0)));
+	assert_int_equal(ask_health(&one_more), ASIDE__RPC__V1__CHECK_RESPONSE__SERVING_STATUS__SERVING_STATUS_SERVING);
+	raw_close(&one_more);
+	for (size_t i = 0; i < CONNECTIONS; i++)
+		close(fds[i]);
+	assert_int_equal(aside_harness_stop(here), 0);
+}
+
 /* ── migrations ──────────────────────────────────────────────────────────────────────────────────── */
 
 static void migrations_go_up_and_down(void **state)
@@ -321,6 +371,7 @@ int main(void)
 		cmocka_unit_test(a_narrow_umask_does_no_harm),
 		cmocka_unit_test(wrong_settings_are_named),
 		cmocka_unit_test(settings_can_be_looked_at),
+		cmocka_unit_test(files_are_as_many_as_the_hard_limit_allows),
 		cmocka_unit_test(migrations_go_up_and_down),
 		cmocka_unit_test(a_database_of_another_encoding_is_refused),
 		cmocka_unit_test(a_changed_migration_is_refused),
