@@ -13,8 +13,9 @@ struct retention {
  * (monotonic) has passed.  *ret_more: which of the two; *ret_removed counts events and messages, also on failure.
  *
  * Of events (P17) the rows go, and watches that are further behind get a resync; those of messages no later than the
- * messages themselves.  Of messages goes all that could be read: text, the entry answered, links, uploads.  What other
- * rules go by for ever stays: number (P11), key and hash (P10), the entry's one reply (P6), counters (P14), settings (P4).
+ * messages themselves.  Of messages the words go: text, that of the entry answered, links, uploads.  The row stays, and no
+ * call shows it any more: who wrote to whom and when, number (P11), key and hash (P10), settings (P4), which entry it answered
+ * (P6); counters (P14) go on counting it.  The hash is of the words: who reads the table can tell whether a guess is right.
  *
  * Blocks: for a housekeeping thread; several servers may do this at once. */
 enum aside_code retention_sweep(struct retention *retention, struct store *store, int64_t now_us, int64_t until_us,

@@ -1,5 +1,5 @@
--- Empties a page's oldest messages, up to the first that is not from before, of all that could be read; only such as are
--- events no more.  A row stays with its number, key and hash: it is what P1, P6, P10 and P11 go by, for ever.  Its uploads
+-- Empties a page's oldest messages, up to the first that is not from before, of their words and uploads; only such as are
+-- events no more.  A row stays with its number, key, hash and the entry's id: it is what P1, P6, P10 and P11 go by, for ever.  Its uploads
 -- are unused again, and incomplete, and go the way of those (remove_unused_attachments.sql).  `removed` n: there may be more.
 -- lane: write
 -- form: single
