@@ -1,5 +1,6 @@
 /* Introspection: what the server is doing, put together on request.  Nothing is counted for it alone: what it says
  * is what admission, metrics and sessions know anyway. */
+#include <stdio.h>
 #include <string.h>
 
 #include "aside/rpc/v1/introspection.rpc.h"
@@ -13,6 +14,12 @@
 #define QUEUES_MAX 64
 
 typedef Aside__Rpc__V1__SessionState session_state;
+
+/* A session, and room for its service's name: both are used again when it makes room for another. */
+struct kept {
+	session_state row;
+	char service[PRINCIPAL_NAME_MAX];
+};
 
 /* A walk through the sessions. */
 struct survey {
@@ -46,7 +53,7 @@ static void count_calls(const struct session *session, struct survey *survey, se
 		}
 }
 
-static void name_principal(const struct principal *principal, struct survey *survey, session_state *row)
+static void name_principal(const struct principal *principal, struct kept *kept)
 {
 	static const Aside__Rpc__V1__Caller callers[] = {
 		[PRINCIPAL_ANONYMOUS] = ASIDE__RPC__V1__CALLER__CALLER_ANYONE,
@@ -54,15 +61,15 @@ static void name_principal(const struct principal *principal, struct survey *sur
 		[PRINCIPAL_SERVICE] = ASIDE__RPC__V1__CALLER__CALLER_SERVICE,
 	};
 
-	row->caller = callers[principal->kind];
+	kept->row.caller = callers[principal->kind];
 	if (principal->service == NULL)
 		return;
-	row->service = arena_strndup(&survey->call->arena, principal->service, strlen(principal->service));
-	survey->full = survey->full || row->service == NULL;
+	(void)snprintf(kept->service, sizeof kept->service, "%s", principal->service);
+	kept->row.service = kept->service;
 }
 
-/* Keeps a row where it belongs, if it is among the first; the last one makes room, and its memory (but for its
- * name) becomes that of the next. */
+/* Keeps a row where it belongs, if it is among the first; the last one makes room, and its memory becomes that
+ * of the next. */
 static void look(const struct session *session, void *user)
 {
 	struct survey *survey = user;
@@ -77,17 +84,17 @@ static void look(const struct session *session, void *user)
 	bool more = out->n_sessions < survey->sessions_max;
 	if (survey->full || (!more && !goes_before(&row, out->sessions[out->n_sessions - 1])))
 		return;
-	session_state *kept = more ? call_alloc(survey->call, sizeof *kept) : out->sessions[out->n_sessions - 1];
+	struct kept *kept = more ? call_alloc(survey->call, sizeof *kept) : (struct kept *)out->sessions[out->n_sessions - 1];
 	if (kept == NULL) {
 		survey->full = true;
 		return;
 	}
-	name_principal(&session->principal, survey, &row);
-	*kept = row;
+	kept->row = row;
+	name_principal(&session->principal, kept);
 	size_t at = more ? out->n_sessions++ : out->n_sessions - 1;
-	for (; at > 0 && goes_before(kept, out->sessions[at - 1]); at--)
+	for (; at > 0 && goes_before(&kept->row, out->sessions[at - 1]); at--)
 		out->sessions[at] = out->sessions[at - 1];
-	out->sessions[at] = kept;
+	out->sessions[at] = &kept->row; /* its first member */
 }
 
 static bool add_sessions(struct survey *survey)
