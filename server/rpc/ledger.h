@@ -1,5 +1,7 @@
 /* What peers have the server keep, in bytes, by connection: messages that are ahead of their turn, replies that are not
- * fetched, calls under way, sessions.  All of it together has one limit; beyond it the connection that keeps most is
+ * fetched, calls that wait (with what their handlers have made of them), streams' items, sessions.  Not counted: of each
+ * connection the message that is just coming in, MESSAGE_BYTES_MAX at most, which nng keeps until it is whole; the rows of a
+ * batch until its calls are answered; calls while a thread works at them.  All of it together has one limit; beyond it the connection that keeps most is
  * to be cut off: whoever hoards pays for it, not whoever comes next.  Any thread. */
 #pragma once
 

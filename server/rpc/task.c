@@ -105,6 +105,15 @@ static void operation_done(struct op *op)
 		server_visit_later(task->session);
 }
 
+/* Before it waits: what handlers have left in its arena by now. */
+static void count_kept(struct task *task)
+{
+	size_t bytes = sizeof *task + task->call.arena.used_bytes;
+
+	task->session->task_bytes += bytes - task->kept_bytes;
+	task->kept_bytes = bytes;
+}
+
 static enum aside_code submit(struct task *task, struct aside_status *err)
 {
 	const struct server_options *options = server_options(task->session->server);
@@ -116,6 +125,7 @@ static enum aside_code submit(struct task *task, struct aside_status *err)
 	call->op->deadline_us = is_stream(task) && step_us < call->deadline_us ? step_us : call->deadline_us;
 	if (call->op->deadline_us < task->session->next_deadline_us)
 		task->session->next_deadline_us = call->op->deadline_us;
+	count_kept(task);
 	task->state = TASK_WAITING;
 	enum aside_code code = options->submit(options->store, call->op, err);
 	if (code != ASIDE_OK)
@@ -236,6 +246,7 @@ static void rest(struct task *task)
 	else
 		task->beginning = arena_mark(&task->call.arena);
 	task->begun = true;
+	count_kept(task);
 }
 
 /* After a step: submits its operation, goes on to the next, or ends the call. */
@@ -495,8 +506,6 @@ void task_start(struct session *session, const struct frame *frame)
 		set_last_moment(task);
 	if (code == ASIDE_OK && !route->method->client_streaming)
 		code = dispatch_unpack(&task->call, frame->payload, &task->call.request, &status);
-	task->kept_bytes = sizeof *task + task->call.arena.used_bytes;
-	session->task_bytes += task->kept_bytes;
 	if (code == ASIDE_OK)
 		code = route->handler->begin(&task->call, task->call.request, &status);
 	task->call.frame = NULL;

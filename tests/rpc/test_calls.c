@@ -1,6 +1,7 @@
 /* One call after the other through the runtime: what goes in, what comes out. */
 #include "asking.h"
 
+#include <sched.h>
 #include <stdlib.h>
 
 #include "store/op.h"
@@ -264,6 +265,65 @@ static void plain_calls_of_a_lost_peer_are_cancelled(void **state)
 	server = asking_server();
 }
 
+/* ── what calls keep ─────────────────────────────────────────────────────────────────────────────── */
+
+static uint64_t kept_bytes(void)
+{
+	struct server_stats stats;
+
+	server_stats(server, &stats);
+	return stats.kept_bytes;
+}
+
+/* A worker may still be at it: ten seconds at most. */
+static void assert_kept_in_the_end(uint64_t most)
+{
+	int64_t until_us = clock_monotonic_us() + 10000000;
+
+	while (kept_bytes() > most && clock_monotonic_us() < until_us)
+		sched_yield();
+	assert_in_range(kept_bytes(), 0, most);
+}
+
+static void what_a_call_keeps_is_counted_until_it_ends(void **state)
+{
+	enum { CALLS = 60 };
+	char text[1000] = "";
+	(void)state;
+
+	memset(text, 'x', sizeof text - 1);
+	greet();
+	for (uint64_t i = 1; i <= CALLS; i++)
+		asking_put(&peer, i, text);
+	peer_send(&peer);
+	/* The requests, and what the handler has made of them; the session itself, and a step of counting. */
+	assert_in_range(kept_bytes(), CALLS * (sizeof text + sizeof(struct op)), CALLS * (sizeof text + sizeof(struct op) + 2048) + 20000);
+	for (uint64_t i = 1; i <= CALLS; i++) {
+		asking_answer();
+		peer_send(&peer);
+		asking_expect(&peer, i, text);
+	}
+	assert_kept_in_the_end(20000);
+	peer_leave(&peer);
+	assert_kept_in_the_end(0);
+}
+
+static void so_is_what_a_plain_call_keeps(void **state)
+{
+	enum { CALLS = 60 };
+	(void)state;
+
+	for (uint64_t i = 1; i <= CALLS; i++)
+		asking_put(&peer, i, "abc");
+	peer_send(&peer);
+	assert_true(kept_bytes() >= CALLS * sizeof(struct op));
+	for (uint64_t i = 1; i <= CALLS; i++)
+		asking_answer();
+	for (uint64_t i = 1; i <= CALLS; i++)
+		asking_expect(&peer, i, "abc");
+	assert_kept_in_the_end(0);
+}
+
 /* ── peers that break the rules ──────────────────────────────────────────────────────────────────── */
 
 /* Reads until the session is ended; because of this. */
@@ -417,6 +477,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_call_ends_at_its_deadline_whatever_the_store_does, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(so_does_a_plain_call, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(plain_calls_of_a_lost_peer_are_cancelled, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_a_call_keeps_is_counted_until_it_ends, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(so_is_what_a_plain_call_keeps, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_frame_that_cannot_be_read_ends_the_session, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(replies_that_are_not_fetched_end_the_session, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_client_that_leaves_gets_back_all_its_requests, set_up, tear_down),

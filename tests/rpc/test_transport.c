@@ -26,6 +26,7 @@ static char folder[] = "/tmp/aside-transport-XXXXXX";
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static uint32_t said[256], gone; /* by the body's one byte: which connection has said it; which has left last */
+static int64_t kept, most_kept;  /* of all connections, in bytes */
 
 static void on_received(void *user, struct message *message)
 {
@@ -56,7 +57,11 @@ static void on_kept(void *user, uint32_t connection, int64_t bytes)
 {
 	(void)user;
 	(void)connection;
-	(void)bytes;
+	pthread_mutex_lock(&mutex);
+	kept += bytes;
+	most_kept = kept > most_kept ? kept : most_kept;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&mutex);
 }
 
 static uint32_t connection_of(uint8_t word)
@@ -68,7 +73,17 @@ static uint32_t connection_of(uint8_t word)
 	return connection;
 }
 
-static void wait_until_gone(uint32_t connection)
+static bool is_gone(uint32_t connection)
+{
+	return gone == connection;
+}
+
+static bool keeps(uint32_t bytes)
+{
+	return kept == bytes;
+}
+
+static void wait_until(bool (*is)(uint32_t number), uint32_t number)
 {
 	struct timespec until;
 	int rv = 0;
@@ -76,7 +91,7 @@ static void wait_until_gone(uint32_t connection)
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += WAIT_SECONDS;
 	pthread_mutex_lock(&mutex);
-	while (gone != connection && rv == 0)
+	while (!is(number) && rv == 0)
 		rv = pthread_cond_timedwait(&changed, &mutex, &until);
 	pthread_mutex_unlock(&mutex);
 	assert_int_equal(rv, 0);
@@ -160,7 +175,7 @@ static void assert_one_is_cut(const char *url)
 	uint32_t connection = connection_of(1);
 	transport_cut(transport, connection);
 	assert_ended(one);
-	wait_until_gone(connection);
+	wait_until(is_gone, connection);
 	assert_true(talk(two, false, 2) && talk(other, false, 3) && talk(local, true, 4));
 	transport_cut(transport, connection); /* which is no more */
 	assert_true(talk(two, false, 2) && talk(other, false, 3) && talk(local, true, 4));
@@ -207,7 +222,7 @@ static void over_ipc_a_process_is_cut(void **state)
 	assert_true(talk(one, true, 1) && talk(two, false, 2));
 	transport_cut(transport, connection_of(1));
 	assert_ended(one);
-	wait_until_gone(connection_of(1));
+	wait_until(is_gone, connection_of(1));
 	assert_true(talk(two, false, 2));
 	assert_int_equal(write(go[1], &byte, 1), 1);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -217,6 +232,18 @@ static void over_ipc_a_process_is_cut(void **state)
 		close(go[i]);
 		close(talked[i]);
 	}
+}
+
+/* Turns are given back, whether their peers have heard the reply or were cut off. */
+static void nothing_is_kept_for_those_who_have_been_answered(void **state)
+{
+	int fd = connect_to(tcp);
+	(void)state;
+
+	assert_true(talk(fd, false, 1));
+	wait_until(keeps, 0);
+	assert_true(most_kept >= TURN_BYTES);
+	close(fd);
 }
 
 static int set_up(void **state)
@@ -249,6 +276,7 @@ int main(void)
 		cmocka_unit_test(over_tcp_one_connection_is_cut),
 		cmocka_unit_test(over_ipv6_one_connection_is_cut),
 		cmocka_unit_test(over_ipc_a_process_is_cut),
+		cmocka_unit_test(nothing_is_kept_for_those_who_have_been_answered),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
