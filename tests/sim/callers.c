@@ -15,6 +15,9 @@
 #define LARGE_ONE_IN 25
 #define ITEM_BYTES_MAX 12000 /* so that credit in bytes runs out, too */
 #define ITEMS_MAX 200
+#define EMPTY_ONE_IN 3 /* of the streams to the server: half-closed at once, and so made again unseen */
+#define FLOOD_MAX 20 /* streams: more than fits into a session's outbox, a window each */
+#define FLOOD_ITEMS_MAX 30
 #define AHEAD_MAX 12 /* items sent to a conversation and not heard back: within the credit */
 #define PATIENT_MS 30000
 #define SHORT_MS_MAX 200
@@ -45,6 +48,7 @@ static void prepare(struct attempt *attempt, unsigned method)
 	if (!callers.how.patient)
 		timeout_ms = (uint32_t)chance_between(1, chance_one_in(4) ? SHORT_MS_MAX : LONG_MS_MAX);
 	attempt->record = history_add(&echo_v1_echo_service.methods[method], fiber_now_us() + timeout_ms * 1000ll);
+	attempt->record->must_hurry = callers.how.well;
 	attempt->metadata = (struct aside_metadata){ CALL_KEY, &attempt->record->id, sizeof attempt->record->id };
 	attempt->options = (struct aside_call_options){ .timeout_ms = timeout_ms,
 		.metadata = &attempt->metadata,
@@ -308,20 +312,26 @@ static void on_end(void *user, ProtobufCMessage *response, const struct aside_st
 	fiber_wake(reader);
 }
 
+static void open_heard(struct reader *reader, unsigned method, const ProtobufCMessage *request, bool cancelled)
+{
+	struct aside_stream_events events = { .item = on_item, .end = on_end, .user = reader };
+
+	prepare(&reader->attempt, method);
+	reader->next.id = reader->attempt.record->id;
+	reader->attempt.record->cancelled = callers.how.cancels && cancelled;
+	history_wait(reader->attempt.record, true);
+	if (aside_stream_open(callers.how.channel, reader->attempt.record->method, request, &reader->attempt.options, &events,
+			    &reader->stream, &reader->status) != ASIDE_OK)
+		sim_fail("a stream cannot be opened: %s", reader->status.message);
+}
+
 static void hear_repeated(void)
 {
 	Echo__V1__RepeatRequest request = ECHO__V1__REPEAT_REQUEST__INIT;
 	struct reader reader = { .count = (uint64_t)chance_between(0, ITEMS_MAX) };
-	struct aside_stream_events events = { .item = on_item, .end = on_end, .user = &reader };
 
 	request.count = reader.count;
-	prepare(&reader.attempt, echo_v1_echo_service_repeat_index);
-	reader.next.id = reader.attempt.record->id;
-	reader.attempt.record->cancelled = callers.how.cancels && chance_one_in(2);
-	history_wait(reader.attempt.record, true);
-	if (aside_stream_open(callers.how.channel, reader.attempt.record->method, &request.base, &reader.attempt.options,
-			    &events, &reader.stream, &reader.status) != ASIDE_OK)
-		sim_fail("a stream cannot be opened: %s", reader.status.message);
+	open_heard(&reader, echo_v1_echo_service_repeat_index, &request.base, chance_one_in(2));
 	while (!reader.attempt.record->ended && !(reader.attempt.record->cancelled && chance_one_in(2)))
 		(void)fiber_wait(&reader, fiber_now_us() + 100000);
 	aside_stream_close(reader.stream);
@@ -329,9 +339,57 @@ static void hear_repeated(void)
 		sim_fail("call %llu is closed, and its end was not told", (unsigned long long)reader.next.id);
 }
 
+/* Until all have ended, or their caller has had enough of them. */
+static void await_all(struct reader *readers, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		const struct record *record = readers[i].attempt.record;
+		while (!record->ended && !(record->cancelled && chance_one_in(8)))
+			(void)fiber_wait(&readers[i], fiber_now_us() + 10000);
+		aside_stream_close(readers[i].stream);
+	}
+}
+
+/* So many at once, of large items, that streams wait for each other at the server (OUTBOX_STREAMS_MAX). */
+static void hear_flood(void)
+{
+	Echo__V1__RepeatRequest request = ECHO__V1__REPEAT_REQUEST__INIT;
+	unsigned n = FLOOD_MAX / 2 + (unsigned)chance_below(FLOOD_MAX / 2);
+	struct reader readers[FLOOD_MAX];
+
+	request.payload = (ProtobufCBinaryData){ ITEM_BYTES_MAX, calloc(1, ITEM_BYTES_MAX) };
+	for (unsigned i = 0; i < n; i++) {
+		request.count = chance_below(FLOOD_ITEMS_MAX);
+		readers[i] = (struct reader){ .count = request.count };
+		open_heard(&readers[i], echo_v1_echo_service_repeat_index, &request.base, chance_one_in(8));
+	}
+	free(request.payload.data);
+	await_all(readers, n);
+}
+
+/* Many that have nothing to say: half-closed at once, and made again unseen where the server did not take them. */
+static void collect_nothing(void)
+{
+	unsigned n = 1 + (unsigned)chance_below(FLOOD_MAX);
+	struct reader readers[FLOOD_MAX];
+
+	for (unsigned i = 0; i < n; i++) {
+		readers[i] = (struct reader){ 0 };
+		open_heard(&readers[i], echo_v1_echo_service_collect_index, NULL, chance_one_in(8));
+		aside_stream_close_send(readers[i].stream);
+	}
+	await_all(readers, n);
+}
+
+/* How many items go to the server. */
+static uint64_t draw_count(int64_t most)
+{
+	return chance_one_in(EMPTY_ONE_IN) ? 0 : (uint64_t)chance_between(0, most);
+}
+
 static void have_collected(void)
 {
-	uint64_t count = (uint64_t)chance_between(0, ITEMS_MAX);
+	uint64_t count = draw_count(ITEMS_MAX);
 	ProtobufCMessage *response = NULL;
 	struct reader reader = { 0 };
 
@@ -350,7 +408,7 @@ static void have_collected(void)
 
 static void converse(void)
 {
-	uint64_t count = (uint64_t)chance_between(0, ITEMS_MAX / 2);
+	uint64_t count = draw_count(ITEMS_MAX / 2);
 	struct reader reader = { 0 };
 	bool open = true;
 
@@ -377,7 +435,8 @@ static void converse(void)
 static void *call(void *arg)
 {
 	static void (*const kinds[])(void) = { call_and_wait, call_and_wait, call_and_wait, call_and_cancel,
-		call_and_cancel, read_repeated, hear_repeated, have_collected, converse };
+		call_and_cancel, read_repeated, hear_repeated, have_collected, have_collected, converse, converse,
+		hear_flood, collect_nothing };
 
 	(void)arg;
 	for (unsigned i = 0; i < callers.how.calls; i++) {

@@ -1,5 +1,4 @@
-/* Programs that call: each a thread that makes calls of every kind, one after another, through one
- * channel. */
+/* Programs that call: each a thread that makes calls of every kind, one after another, through one channel. */
 #pragma once
 
 #include <stdbool.h>

@@ -14,7 +14,7 @@
 
 #include "sim.h"
 
-#define STACK_BYTES (512u * 1024)
+#define STACK_BYTES (256u * 1024) /* beyond this AddressSanitizer maps its shadow anew at each turn */
 #define FIBERS_MAX 256
 #define BEGINNING_US 1790000000000000ll /* of time: both clocks show the same */
 #define YIELD_ONE_IN 5 /* of the mutexes taken and left */

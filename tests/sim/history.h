@@ -9,6 +9,7 @@ struct record {
 	int64_t deadline_us;
 	int64_t waits_since_us; /* its caller, for the library; 0: it does not */
 	bool must_succeed; /* nothing befalls it that could be a reason to fail */
+	bool must_hurry; /* nor to wait long */
 	bool cancelled; /* by its caller */
 	bool ended;
 	struct aside_status status;
@@ -27,8 +28,7 @@ void history_executed(uint64_t id);
 /* Its caller has been told. */
 void history_ended(struct record *record, const struct aside_status *status);
 
-/* Its caller begins to wait for the library: no longer than until its deadline; or no longer does.
- */
+/* Its caller begins to wait for the library, no longer than until its deadline; or no longer does. */
 void history_wait(struct record *record, bool wait);
 
 /* Calls whose callers wait beyond their deadline: fails. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "fibers.h"
+#include "referee.h"
 #include "sim.h"
 #include "wire.h"
 #include "wire/status.h"
@@ -32,11 +33,14 @@ static void run_replied(struct event *event)
 	if (!enter_link(link))
 		return;
 	event->parcel = NULL; /* goes by link_release() */
-	if (parcel != NULL)
-		link->events.replied(
-				link->events.user, event->session, parcel, (struct bytes){ parcel->bytes, parcel->size });
-	else
+	if (parcel != NULL) {
+		struct bytes body = { parcel->bytes, parcel->size };
+		uint64_t sequence = referee_client_hears(event->session, body);
+		link->events.replied(link->events.user, event->session, parcel, body);
+		referee_client_heard(event->session, sequence);
+	} else {
 		link->events.replied(link->events.user, event->session, NULL, (struct bytes){ NULL, 0 });
+	}
 	leave_link(link);
 }
 
@@ -138,6 +142,7 @@ static void run_connect(struct event *event)
 	*pipe = (struct pipe){ .id = ++net.last_pipe, .link = link, .transport = transport, .open = { true, true } };
 	LIST_INSERT_HEAD(&net.pipes, pipe, entry);
 	link->pipe = pipe;
+	link->session = 0;
 	link->failures = 0;
 	sim_trace("connection %u is made, to %s", pipe->id, link->url);
 	TAILQ_FOREACH(request, &link->requests, entry) /* nng sends these before anybody hears of the connection */
@@ -157,9 +162,9 @@ enum aside_code link_open(const char *url, const struct aside_options *options, 
 {
 	struct link *link = calloc(1, sizeof *link);
 
-	(void)options;
 	(void)err;
 	link->events = *events;
+	link->ages = options->connection_age_ms != 0;
 	(void)snprintf(link->url, sizeof link->url, "%s", url);
 	TAILQ_INIT(&link->requests);
 	LIST_INSERT_HEAD(&net.links, link, entry);
@@ -176,8 +181,11 @@ void *link_message_new(size_t size, uint8_t **ret_body)
 void link_send(struct link *link, uint64_t session, void *message)
 {
 	struct request *request = calloc(1, sizeof *request), *other;
+	const struct parcel *parcel = message;
 	unsigned n = 0;
 
+	referee_client_says((struct bytes){ parcel->bytes, parcel->size });
+	link->session = session;
 	*request = (struct request){ .id = ++net.last_request, .session = session, .parcel = message };
 	TAILQ_FOREACH(other, &link->requests, entry)
 		n++;
@@ -195,8 +203,13 @@ void link_release(void *handle)
 
 void link_reset(struct link *link)
 {
-	if (link->pipe != NULL)
-		end_pipe(link->pipe, CLIENT);
+	struct pipe *pipe = link->pipe;
+
+	if (pipe == NULL)
+		return;
+	if (!pipe->cut && !pipe->disturbed && pipe->open[SERVER] && !link->ages)
+		referee_client_drops(link->session);
+	end_pipe(pipe, CLIENT);
 }
 
 /* As nng's: what waits ends first. */

@@ -3,11 +3,11 @@
 #include <string.h>
 
 #include "fibers.h"
+#include "referee.h"
 #include "sim.h"
 #include "wire.h"
 
 #define THREADS 4 /* that run callbacks, as nng has at least */
-#define SLOW_ONE_IN 30 /* hand-overs */
 #define NOTICE_US_MAX 20000 /* until a side knows that its connection has ended */
 
 struct net net;
@@ -32,7 +32,7 @@ void at(int64_t due_us, struct event event)
 /* After what a thread takes to get there. */
 void soon(struct event event)
 {
-	int64_t most_us = chance_one_in(SLOW_ONE_IN) ? net.weather.slow_us_max : net.weather.hand_over_us_max;
+	int64_t most_us = chance_one_in(net.weather.slow_one_in) ? net.weather.slow_us_max : net.weather.hand_over_us_max;
 
 	at(fiber_now_us() + chance_between(0, most_us), event);
 }
@@ -147,9 +147,13 @@ void net_cut_off(const char *url, int64_t until_us)
 		return;
 	sim_trace("%s is cut off for %lld us", url, (long long)(until_us - fiber_now_us()));
 	transport->silent_until_us = until_us;
-	LIST_FOREACH(pipe, &net.pipes, entry)
-		if (pipe->transport == transport && chance_one_in(2))
+	LIST_FOREACH(pipe, &net.pipes, entry) {
+		if (pipe->transport != transport)
+			continue;
+		pipe->disturbed = true;
+		if (chance_one_in(2))
 			pipe->silent_until_us = INT64_MAX;
+	}
 }
 
 void net_heal(void)
@@ -189,6 +193,7 @@ void net_open(const struct weather *weather)
 	net.closing = false;
 	net.last_pipe = 0;
 	net.last_request = net.arrived = 0;
+	referee_open();
 	for (net.threads = 0; net.threads < THREADS; net.threads++)
 		fiber_start("the network", run_events, NULL);
 }
@@ -204,6 +209,7 @@ void net_close(void)
 	fiber_wake(&net.events);
 	while (net.threads > 0)
 		(void)fiber_wait(&net.threads, INT64_MAX);
+	referee_close();
 	while ((event = TAILQ_FIRST(&net.events)) != NULL) {
 		TAILQ_REMOVE(&net.events, event, entry);
 		free(event->parcel);

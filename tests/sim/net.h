@@ -24,6 +24,7 @@ struct weather {
 	int64_t delay_us_max; /* of a message on the wire */
 	int64_t hand_over_us_max; /* between its arrival and its callback */
 	int64_t slow_us_max; /* the same, now and then */
+	unsigned slow_one_in;
 };
 
 void net_open(const struct weather *weather);
@@ -42,8 +43,7 @@ void net_cut_off(const char *url, int64_t until_us);
 /* Everybody can be reached again. */
 void net_heal(void);
 
-/* Whoever listens there is gone: with `quietly` its peers are not told.  To be closed by whoever
- * opened it. */
+/* Whoever listens there is gone: with `quietly` its peers are not told.  To be closed by whoever opened it. */
 void net_crash(const char *url, bool quietly);
 
 /* ── what the invariants ask ─────────────────────────────────────────────────────────────────────────── */

@@ -255,6 +255,11 @@ struct node *node_start(const char *url, bool may_refuse)
 	return node;
 }
 
+void node_take_all(struct node *node)
+{
+	node->may_refuse = false;
+}
+
 /* As the program does: main.c. */
 void node_bury(struct node *node)
 {

@@ -18,12 +18,14 @@ struct node;
 /* Starts a server at `url`; with `may_refuse` its store does not take every operation. */
 struct node *node_start(const char *url, bool may_refuse);
 
+/* Its store takes every operation from now on. */
+void node_take_all(struct node *node);
+
 /* Ends it as TERM would end the program; returns the calls it left. */
 unsigned node_drain(struct node *node);
 
 /* Frees one that has died (net_crash()). */
 void node_bury(struct node *node);
 
-/* What it should not have when nobody calls, and (`gone`) when nobody is connected: NULL, or what
- * it has. */
+/* What it should not have when nobody calls, and (`gone`) when nobody is connected: NULL, or what it has. */
 const char *node_leftover(struct node *node, bool gone);

@@ -11,6 +11,7 @@
  *   - a call that is not idempotent is executed once at most; one that certainly was not executed was not
  *   - items of a stream arrive in order, without a gap, none twice, and then the end does
  *   - a reader that stops stops no other call; a drain fails no call (of streams it is an end)
+ *   - neither side breaks a rule of the wire (referee.h); once everything is well again, everything succeeds
  *   - in the end no turn, no ticket, no session, no byte in a ledger is left, and nobody says anything more */
 #include "sim.h"
 
@@ -33,12 +34,12 @@
 #define NODES_MAX 2
 #define CALLERS_MAX 8
 #define CALLS_MAX 12
-#define SILENCE_US                                                                     \
-	65000000ll /* after which both sides have given up who keeps silent, and a bit \
-		    */
-#define SETTLE_US 4000000 /* the same where nothing befalls: the store is slow at times */
+#define SILENCE_US 65000000ll /* after which both sides have given up who keeps silent, and a bit */
+#define SETTLE_US 4000000 /* after which the server has done what it was asked: the store is slow at times */
 #define IDLE_MESSAGES_MAX 24 /* of two connections in that time: heartbeats */
-#define COME_BACK_US 2000000 /* for clients, before a rolling restart goes on */
+#define COME_BACK_US 2000000 /* for clients, before a rolling restart goes on ... */
+#define LONG_US 5000000 /* ... and for what hangs meanwhile to be seen, before another drain ends it */
+#define LONG_ONE_IN 2
 #define DRAIN_US_MAX 4000000
 #define HANG_SECONDS 20 /* of real time, for one run */
 #define LINES_KEPT 500
@@ -115,21 +116,22 @@ static struct {
 
 static void draw_fate(struct fate *fate, struct weather *weather)
 {
-	uint64_t kind = chance_below(8);
+	uint64_t kind = chance_below(10);
 
 	*fate = (struct fate){ .nodes = 1 + (unsigned)chance_below(NODES_MAX),
 		.pause_us_max = chance_between(20000, 3000000) };
-	fate->losses = kind == 1 || kind == 5;
-	fate->crashes = kind == 2 || kind == 5;
-	fate->partitions = kind == 3 || kind == 5;
+	fate->losses = kind == 1 || kind == 4;
+	fate->crashes = kind == 2 || kind == 4;
+	fate->partitions = kind == 3 || kind == 4;
 	fate->drains = kind >= 4;
-	fate->refusals = kind == 5 || (fate->losses && chance_one_in(2));
+	fate->refusals = kind == 4 || (fate->losses && chance_one_in(2));
 	fate->idle_ms = chance_one_in(3) ? (uint32_t)chance_between(1, 2000) : 0;
 	fate->age_ms = chance_one_in(4) ? (uint32_t)chance_between(50, 20000) : 0;
 	weather->delay_us_max = chance_between(0, 100000);
 	weather->hand_over_us_max = chance_between(0, 5000);
 	/* Longer than it takes to connect again; but within what a server waits at the end of a drain. */
-	weather->slow_us_max = fate->drains ? 80000 : 300000;
+	weather->slow_us_max = fate->drains ? 80000 : fate->losses || fate->crashes ? 1000000 : 300000;
+	weather->slow_one_in = chance_one_in(2) ? 4 : 30;
 }
 
 /* Ends after its network: the dead execute what they have. */
@@ -161,7 +163,7 @@ static void restart(unsigned i)
 		sim_fail("a drain has left %u calls", left);
 	fiber_sleep(chance_between(0, 500000));
 	events.nodes[i] = node_start(urls[i], events.fate.refusals);
-	fiber_sleep(COME_BACK_US);
+	fiber_sleep(COME_BACK_US + (chance_one_in(LONG_ONE_IN) ? LONG_US : 0));
 }
 
 static void cut_off(unsigned i)
@@ -239,10 +241,25 @@ static struct aside_channel *open_channel(void)
 	return channel;
 }
 
-/* Everybody has come to rest: both sides let go of everything, in time. */
-static void take_leave(bool well)
+/* Whatever has befallen, a while later everything is as it was. */
+static void call_again(struct calling calling)
 {
-	fiber_sleep(well ? SETTLE_US : SILENCE_US);
+	net_heal();
+	for (unsigned i = 0; i < events.fate.nodes; i++)
+		node_take_all(events.nodes[i]);
+	fiber_sleep(SILENCE_US);
+	sim_trace("everything is well again");
+	calling.well = calling.patient = true;
+	calling.drained = false;
+	calling.calls = 1 + (unsigned)chance_below(3);
+	callers_start(&calling, 1 + (unsigned)chance_below(CALLERS_MAX));
+	callers_wait();
+}
+
+/* Everybody has come to rest: both sides let go of everything, in time. */
+static void take_leave(void)
+{
+	fiber_sleep(SETTLE_US);
 	check_nodes(false);
 	fiber_sleep(SILENCE_US);
 	uint64_t arrived = net_arrived();
@@ -269,8 +286,7 @@ static void run(void)
 	memset(&events, 0, sizeof events);
 	draw_fate(&events.fate, &weather);
 	const struct fate *fate = &events.fate;
-	sim_trace("%u servers;%s%s%s%s%s; messages take up to %lld us, and %lld us; idle after %u "
-		  "ms, old after %u ms",
+	sim_trace("%u servers;%s%s%s%s%s; messages take up to %lld us, and %lld us; idle after %u ms, old after %u ms",
 			fate->nodes, fate->losses ? " losses" : "", fate->crashes ? " crashes" : "",
 			fate->partitions ? " partitions" : "", fate->drains ? " drains" : "",
 			fate->refusals ? " refusals" : "", (long long)weather.delay_us_max,
@@ -280,8 +296,8 @@ static void run(void)
 	for (unsigned i = 0; i < fate->nodes && i < NODES_MAX; i++)
 		events.nodes[i] = node_start(urls[i], events.fate.refusals);
 	struct calling calling = { .channel = open_channel(),
-		.calls = 1 + (unsigned)chance_below(fate->drains ? CALLS_MAX * 2 : CALLS_MAX),
-		.pause_us_max = 1 + (int64_t)chance_below(2000000),
+		.calls = 1 + (unsigned)chance_below(fate->drains ? CALLS_MAX * 4 : CALLS_MAX),
+		.pause_us_max = chance_between(1, 2000000),
 		.well = !fate->losses && !fate->crashes && !fate->partitions,
 		.drained = fate->drains };
 	calling.patient = calling.well;
@@ -293,8 +309,9 @@ static void run(void)
 	events.calm = true;
 	while (!events.still || events.dying > 0)
 		(void)fiber_wait(&events, INT64_MAX);
-	net_heal();
-	take_leave(calling.well);
+	if (!calling.well)
+		call_again(calling);
+	take_leave();
 	if (net_turns() > 0)
 		sim_fail("%u turns were not given back", net_turns());
 	net_close();

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "fibers.h"
+#include "referee.h"
 #include "sim.h"
 #include "wire.h"
 #include "wire/status.h"
@@ -10,7 +11,7 @@
 struct turn {
 	struct transport *transport;
 	struct pipe *pipe;
-	uint64_t request;
+	uint64_t request, session;
 };
 
 static bool enter_transport(struct transport *transport)
@@ -46,7 +47,8 @@ static void run_received(struct event *event)
 		return;
 	struct turn *turn = malloc(sizeof *turn);
 	struct message *message = calloc(1, sizeof *message);
-	*turn = (struct turn){ transport, event->pipe, event->request };
+	*turn = (struct turn){ transport, event->pipe, event->request,
+		referee_session((struct bytes){ parcel->bytes, parcel->size }) };
 	transport->turns++;
 	keep(transport, event->pipe, TURN_BYTES + count_bytes(parcel->size));
 	message->turn = turn;
@@ -157,6 +159,7 @@ void transport_send(struct turn *turn, void *reply)
 	struct parcel *parcel = reply;
 	int64_t bytes = count_bytes(parcel->size);
 
+	referee_server_says(turn->session, (struct bytes){ parcel->bytes, parcel->size });
 	keep(transport, pipe, bytes);
 	transmit(pipe, CLIENT, (struct event){ .run = arrive_at_client, .request = turn->request, .parcel = parcel });
 	soon((struct event){ .run = run_sent, .pipe = pipe, .transport = transport, .kept_bytes = bytes + TURN_BYTES });

@@ -26,6 +26,7 @@ struct pipe {
 	struct transport *transport;
 	bool open[2]; /* by side: it knows of no end */
 	bool cut; /* nothing leaves any more */
+	bool disturbed; /* it was silent for a while */
 	bool told; /* its client, of it */
 	int64_t last_arrival_us[2]; /* to each side */
 	int64_t silent_until_us;
@@ -45,8 +46,10 @@ struct link {
 	struct pipe *pipe;
 	TAILQ_HEAD(, request) requests;
 	unsigned failures; /* to connect, in a row */
+	uint64_t session; /* of the last request by this pipe; 0: none */
 	unsigned running; /* callbacks */
 	bool telling; /* `up` runs */
+	bool ages; /* its connections are dropped when they are old */
 	bool closed;
 };
 
