@@ -121,15 +121,20 @@ run top --output json
 check 'top gives JSON' is_json '.load.calls >= 1 and (.methods | length > 3) and .sessionCount >= 1'
 refused 17 'PERMISSION_DENIED CALLER_NOT_ALLOWED' --as-user 42 call GetServer
 # On a terminal: drawn again and again, until a key; what it leaves behind is what it found.
-keys() {
-	local end=$((SECONDS + 60))
-	until [ "$(grep -c 'UNDER WAY' "$dir/screen")" -ge 3 ] || ((SECONDS > end)); do sleep 0.1; done
-	printf q
-}
-: >"$dir/screen"
 status=0
 if script -qfec true /dev/null >/dev/null 2>&1; then
-	keys | script -qfec "stty -a >'$dir/before'; '$aside' top; echo left \$?; stty -a >'$dir/after'" "$dir/screen" >/dev/null || status=$?
+	coproc terminal { exec script -qfec "stty -a >'$dir/before'; '$aside' top; echo left \$?; stty -a >'$dir/after'" "$dir/screen"; }
+	exec 3<&"${terminal[0]}" 4>&"${terminal[1]}"
+	pid=$! # the coprocess
+	for ((drawn = 0; drawn < 3;)); do
+		read -rt 60 line <&3 || break
+		[[ "$line" != *'UNDER WAY'* ]] || drawn=$((drawn + 1))
+	done
+	check 'top draws again and again' [ "$drawn" = 3 ]
+	printf q >&4
+	cat <&3 >/dev/null
+	exec 3<&- 4>&-
+	wait "$pid" || status=$?
 	out=$(<"$dir/screen") err=''
 	check 'q leaves top' says 'left 0'
 	check 'the shell has its screen back' says $'\e[?1049l'

@@ -1,9 +1,12 @@
 /* kill -9 under load, round after round: what was answered stays, once and in order, and watchers miss nothing.
  *
  *     test_rounds [ROUNDS [SEED]] */
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
 #include "scene.h"
 
@@ -76,13 +79,38 @@ static const struct {
 
 /* ── the rounds ──────────────────────────────────────────────────────────────────────────────────── */
 
+/* Tells of what happens in PostgreSQL's folder; of its readiness, too, which it notes in postmaster.pid. */
+static int watch_folder(void)
+{
+	char path[256];
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	(void)snprintf(path, sizeof path, "%s/data-0/postgres", aside_harness_folder(harness));
+	assert_true(inotify_add_watch(fd, path, IN_CREATE | IN_MODIFY | IN_MOVED_TO) >= 0);
+	return fd;
+}
+
+/* Waits until something has happened there; false: nothing has, until then. */
+static bool wait_for_news(int folder, int64_t until_us)
+{
+	struct pollfd news = { folder, POLLIN, 0 };
+	int64_t left_us = until_us - load_now_us();
+	char events[4096];
+
+	if (left_us <= 0 || poll(&news, 1, (int)(left_us / 1000) + 1) <= 0)
+		return false;
+	while (read(folder, events, sizeof events) > 0)
+		;
+	return true;
+}
+
 /* PostgreSQL takes connections: what the fault has ended is back. */
-static void wait_for_database(unsigned round)
+static void wait_for_database(int folder, unsigned round)
 {
 	int64_t until_us = load_now_us() + PATIENCE_US;
 
 	while (PQping(aside_harness_database(harness)) != PQPING_OK)
-		if (load_now_us() > until_us)
+		if (!wait_for_news(folder, until_us))
 			fail_msg("round %u (%s): PostgreSQL is not back", round, faults[round % N_OF(faults)].name);
 }
 
@@ -100,11 +128,13 @@ static void nothing_is_lost_nor_twice(void **state)
 	srand(seed);
 	scene_begin(&scene, seed);
 	wait_for_answers(&scene, 0);
+	int folder = watch_folder();
 	for (unsigned round = 0; round < n_rounds; round++) {
 		faults[round % N_OF(faults)].bring();
-		wait_for_database(round);
+		wait_for_database(folder, round);
 		wait_for_answers(&scene, round);
 	}
+	close(folder);
 	unsigned long long answered = load_answered(scene.load), unknown = load_unknown(scene.load);
 	PGconn *checker = scene_end(&scene);
 	int violations = checker_run(checker);
