@@ -1,5 +1,5 @@
 /* nng 1.5.2, used with open eyes: no nng_msg_insert, a context receives only after its send has ended, every
- * limit set; what its sends must be kept from is in wire/sendmsg.c.  See transport.h. */
+ * limit set; what its sends must be kept from is in wire/guard.c.  See transport.h. */
 #include "transport.h"
 
 #include <dirent.h>
@@ -376,7 +376,7 @@ static void cut_if_end_of(int fd, const nng_sockaddr *peer, uint64_t pid)
 	close(own);
 }
 
-/* nng_pipe_close() while a message is read would be the end of service (wire/sendmsg.c).  nng does not tell which
+/* nng_pipe_close() while a message is read would be the end of service (wire/guard.c).  nng does not tell which
  * file is a connection's: it is looked for. */
 void transport_cut(struct transport *transport, uint32_t connection)
 {

@@ -9,7 +9,7 @@
 #include "wire/status.h"
 
 #define WORKERS_MAX 64
-/* nng has at least four task threads: half of them stay free for nng's own work. */
+/* On nng's threads, which are few (wire/guard.c) and have their own work: what they do at once saves a hop. */
 #define VISITORS_MAX 2
 
 struct workers {

@@ -1,14 +1,20 @@
-/* What nng's sendmsg() is: all of a message, or not yet.  And its epoll_wait(): no failures. */
+/* What nng's sendmsg() is: all of a message, or not yet.  Its epoll_wait(): no failures.  Its sysconf(): few processors. */
 #include "test.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/rep.h>
+#include <nng/protocol/reqrep0/req.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "wire/sendmsg.h"
+#include "wire/guard.h"
 
 #define SIZE 1000000
 
@@ -105,6 +111,59 @@ static void a_failure_is_a_time_to_read_and_to_write(void **state)
 	close(epoll);
 }
 
+/* How many threads of this process have that name. */
+static long count_threads(const char *name)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	char path[300], line[32];
+	long n = 0;
+
+	assert_non_null(tasks);
+	for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
+		(void)snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
+		FILE *file = fopen(path, "re");
+		if (file == NULL)
+			continue;
+		n += fgets(line, sizeof line, file) != NULL && strcspn(line, "\n") == strlen(name) &&
+				strncmp(line, name, strlen(name)) == 0;
+		fclose(file);
+	}
+	closedir(tasks);
+	return n;
+}
+
+/* What it does with them: a question and its answer, by tcp. */
+static void nng_works_with_few_threads(void **state)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	nng_socket asker, answerer;
+	nng_listener listener;
+	char url[64];
+	int port;
+
+	(void)state;
+	assert_int_equal(guard_processors(), processors < 8 ? 1 : processors / 4);
+	assert_int_equal(nng_rep0_open(&answerer), 0);
+	assert_int_equal(nng_req0_open(&asker), 0);
+	assert_int_equal(nng_listen(answerer, "tcp://127.0.0.1:0", &listener, 0), 0);
+	assert_int_equal(nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, &port), 0);
+	(void)snprintf(url, sizeof url, "tcp://127.0.0.1:%d", port);
+	assert_int_equal(nng_dial(asker, url, NULL, 0), 0);
+	for (unsigned i = 0; i < 100; i++) {
+		char question[] = "why", buffer[8];
+		size_t size = sizeof buffer;
+		assert_int_equal(nng_send(asker, question, 3, 0), 0);
+		assert_int_equal(nng_recv(answerer, buffer, &size, 0), 0);
+		assert_int_equal(nng_send(answerer, buffer, size, 0), 0);
+		size = sizeof buffer;
+		assert_int_equal(nng_recv(asker, buffer, &size, 0), 0);
+		assert_int_equal(size, 3);
+	}
+	assert_in_range(count_threads("nng:task"), 1, 2 * guard_processors());
+	nng_close(asker);
+	nng_close(answerer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -112,6 +171,7 @@ int main(void)
 		cmocka_unit_test(a_new_socket_begins_anew),
 		cmocka_unit_test(a_peer_that_is_gone_takes_everything),
 		cmocka_unit_test(a_failure_is_a_time_to_read_and_to_write),
+		cmocka_unit_test(nng_works_with_few_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

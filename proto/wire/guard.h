@@ -1,4 +1,4 @@
-/* What nng's sendmsg() and epoll_wait() are, for their tests. */
+/* What nng's sendmsg(), epoll_wait() and sysconf() are, for their tests. */
 #pragma once
 
 #include <sys/epoll.h>
@@ -10,3 +10,6 @@ ssize_t sendmsg_whole(int fd, const struct msghdr *message, int flags);
 
 /* epoll_wait(), but of a connection that has failed it says that it can be read and written. */
 int epoll_wait_plain(int epoll, struct epoll_event *events, int most, int timeout_ms);
+
+/* How many processors nng is told of: it starts twice as many task threads. */
+long guard_processors(void);
