@@ -7,6 +7,7 @@
 #include "balance.h"
 
 #define FLUSH_CALLS 128 /* so that the server has something to do meanwhile */
+#define LOOK_US 1000000
 
 static const struct failure lost = { ASIDE_UNAVAILABLE, "CONNECTION_LOST",
 	"the connection was lost; whether the call was executed is unknown", false };
@@ -41,9 +42,25 @@ uint64_t channel_random(struct aside_channel *channel)
 
 void channel_wake(struct aside_channel *channel)
 {
-	if (channel->sleeping)
+	if (channel->sleeping && !channel->wake_held)
 		pthread_cond_signal(&channel->wake);
+	channel->wake_due = channel->wake_held && (channel->wake_due || channel->sleeping);
 	channel->sleeping = false;
+}
+
+void channel_hold_wake(struct aside_channel *channel)
+{
+	channel->wake_held = true;
+}
+
+void channel_unlock(struct aside_channel *channel)
+{
+	bool due = channel->wake_due;
+
+	channel->wake_held = channel->wake_due = false;
+	pthread_mutex_unlock(&channel->mutex);
+	if (due)
+		pthread_cond_signal(&channel->wake);
 }
 
 static void give_to_thread(struct aside_channel *channel, struct pending *call)
@@ -134,7 +151,7 @@ void channel_cancel(struct aside_channel *channel, struct pending *call)
 
 static void set_timer(struct aside_channel *channel, struct pending *call)
 {
-	int64_t due = call->deadline_us, first = timers_first(&channel->timers);
+	int64_t due = call->deadline_us;
 
 	if (call->state == PENDING_WAITING && call->give_up_us < due)
 		due = call->give_up_us;
@@ -144,7 +161,7 @@ static void set_timer(struct aside_channel *channel, struct pending *call)
 		due = call->hedge_us;
 	if (!timers_set(&channel->timers, call, due))
 		channel_end(channel, call, &no_memory);
-	else if (due < first)
+	else if (due < channel->sleeps_until_us)
 		channel_wake(channel);
 }
 
@@ -383,11 +400,15 @@ static bool free_unlisted(struct aside_channel *channel)
 	return false;
 }
 
-/* When the thread has something to do, if nobody wakes it before. */
-static int64_t next_look(const struct aside_channel *channel)
+/* When the thread has something to do, if nobody wakes it before.  As long as calls come it looks every second, so that
+ * most need not wake it for their deadline. */
+static int64_t next_look(struct aside_channel *channel, int64_t now)
 {
 	int64_t due = timers_first(&channel->timers);
 
+	if (channel->last_handle != channel->next_handle && now + LOOK_US < due)
+		due = now + LOOK_US;
+	channel->last_handle = channel->next_handle;
 	for (size_t i = 0; i < channel->n_endpoints; i++) {
 		const struct endpoint *endpoint = channel->endpoints[i];
 		if (endpoint_is_connected(endpoint) && endpoint->waiting_since_us + SILENCE_US < due)
@@ -432,7 +453,7 @@ void *channel_run(void *arg)
 		}
 		for (size_t i = 0; i < channel->n_endpoints; i++) /* what timers have queued */
 			endpoint_flush(channel->endpoints[i], now);
-		wait_until(channel, next_look(channel));
+		wait_until(channel, next_look(channel, now));
 	}
 	pthread_mutex_unlock(&channel->mutex);
 	return NULL;

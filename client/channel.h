@@ -39,6 +39,8 @@ struct aside_channel {
 	uint64_t next_handle; /* of a call */
 	bool sleeping;           /* the thread is */
 	int64_t sleeps_until_us; /* and wakes by itself then */
+	bool wake_held, wake_due; /* channel_hold_wake() */
+	uint64_t last_handle;    /* the last call when it went to sleep */
 	struct table attempts, handles;
 	TAILQ_HEAD(, pending) waiting; /* for a server */
 	struct timers timers;
@@ -70,6 +72,10 @@ void channel_run_callbacks(struct aside_channel *channel);
 
 /* The thread has something to do. */
 void channel_wake(struct aside_channel *channel);
+
+/* From now on it is woken only with channel_unlock(): before, it would but wait for the mutex. */
+void channel_hold_wake(struct aside_channel *channel);
+void channel_unlock(struct aside_channel *channel);
 
 enum aside_state channel_state(const struct aside_channel *channel);
 

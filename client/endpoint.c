@@ -147,6 +147,7 @@ static bool send_one(struct endpoint *endpoint, int64_t now_us)
 		memcpy(out, hello.data, hello.size);
 	write_frames(endpoint, others, write_calls(endpoint, now_us, n, out + hello.size));
 	endpoint->next_out++;
+	endpoint->sending = true;
 	if (endpoint->outstanding++ == 0)
 		endpoint->waiting_since_us = now_us;
 	link_send(endpoint->link, endpoint->session, message);
@@ -161,7 +162,7 @@ static bool wants_to_send(const struct endpoint *endpoint)
 	if (!is_greeted(endpoint))
 		return endpoint->outstanding == 0;
 	if (endpoint->n_queued > 0 || endpoint->frames_size > 0)
-		return endpoint->outstanding < UNDER_WAY_MAX;
+		return !endpoint->sending && endpoint->outstanding < UNDER_WAY_MAX;
 	return endpoint->outstanding == 0 && endpoint->part_by_us == 0 && (endpoint->state == ENDPOINT_UP || endpoint->n_attempts > 0);
 }
 
@@ -169,6 +170,12 @@ void endpoint_flush(struct endpoint *endpoint, int64_t now_us)
 {
 	while (wants_to_send(endpoint) && send_one(endpoint, now_us))
 		; /* without memory: again with the next event */
+}
+
+void endpoint_sent(struct endpoint *endpoint)
+{
+	endpoint->sending = false;
+	endpoint_flush(endpoint, channel_now_us());
 }
 
 /* ── receiving ───────────────────────────────────────────────────────────────────────────────────── */
@@ -239,6 +246,7 @@ void endpoint_begin(struct endpoint *endpoint)
 		if (getrandom(&endpoint->session, sizeof endpoint->session, 0) != sizeof endpoint->session)
 			endpoint->session ^= (uint64_t)channel_now_us() << 20; /* never on Linux once it has booted */
 	while (endpoint->session == 0);
+	endpoint->sending = false;
 	endpoint->next_out = endpoint->next_in = 1;
 	endpoint->waiting_since_us = endpoint->calm_since_us = channel_now_us();
 	endpoint->stream_items = 0;

@@ -6,8 +6,8 @@
  *
  * Retired: by GOAWAY or a refusal that says the same, by age, or struck off the list; so too one that comes up unlisted.
  * HELLO leaves as soon as it is UP, and one request always waits with the server: so that an idle client hears that
- * the server leaves, or that it is gone.  Calls queue until HELLO is answered, and while messages are under way; when
- * one is answered everything queued goes in the next: no timer, no delay when idle.  Everything here is under the
+ * the server leaves, or that it is gone.  Calls queue until HELLO is answered, while a message is on its way out, and
+ * while several are under way; then everything queued goes in the next: no timer, no delay when idle.  Everything here is under the
  * channel's mutex. */
 #pragma once
 
@@ -46,6 +46,7 @@ struct endpoint {
 	int64_t calm_since_us; /* since when there are no attempts */
 	uint64_t session;            /* its number: a new one for each connection */
 	uint64_t next_out, next_in;  /* sequence numbers */
+	bool sending;                /* a message is about to leave */
 	unsigned outstanding;        /* requests the server has not answered */
 	int64_t waiting_since_us;    /* since when there is one; or the last answer */
 	unsigned n_attempts;         /* here, queued or sent */
@@ -96,6 +97,9 @@ bool endpoint_put(struct endpoint *endpoint, const struct frame *frame) MUST_CHE
 
 /* Sends what is queued, or an empty message to keep one request with the server. */
 void endpoint_flush(struct endpoint *endpoint, int64_t now_us);
+
+/* A message of the session has left: the next may. */
+void endpoint_sent(struct endpoint *endpoint);
 
 /* The next message in sequence among `received` (taken; NULL: none) and those that came early; NULL: not yet. */
 struct received *endpoint_next(struct endpoint *endpoint, uint64_t sequence, struct received *received);

@@ -178,6 +178,7 @@ static void on_replied(void *user, uint64_t session, void *handle, struct bytes 
 	int64_t now = channel_now_us();
 
 	pthread_mutex_lock(&channel->mutex);
+	channel_hold_wake(channel);
 	endpoint->outstanding--;
 	if (received == NULL && handle != NULL) {
 		link_release(handle);
@@ -196,10 +197,20 @@ static void on_replied(void *user, uint64_t session, void *handle, struct bytes 
 	endpoint_flush(endpoint, now);
 	if (endpoint->part_by_us != 0 && endpoint->outstanding == 0)
 		pthread_cond_broadcast(&channel->changed);
-	pthread_mutex_unlock(&channel->mutex);
+	channel_unlock(channel);
+}
+
+static void on_sent(void *user, uint64_t session)
+{
+	struct endpoint *endpoint = user;
+
+	pthread_mutex_lock(&endpoint->channel->mutex);
+	if (session == endpoint->session)
+		endpoint_sent(endpoint);
+	pthread_mutex_unlock(&endpoint->channel->mutex);
 }
 
 struct link_events receive_events(struct endpoint *endpoint)
 {
-	return (struct link_events){ on_up, on_down, on_replied, endpoint };
+	return (struct link_events){ on_up, on_down, on_sent, on_replied, endpoint };
 }

@@ -77,6 +77,7 @@ static void on_request(void *arg)
 	if (rv == 0 && request->state == REQUEST_SENDING) {
 		request->state = REQUEST_WAITING;
 		nng_ctx_recv(request->ctx, request->aio);
+		link->events.sent(link->events.user, session);
 		return;
 	}
 	if (rv != 0 && request->state == REQUEST_SENDING)

@@ -17,6 +17,8 @@ struct link_events {
 	/* In turns: of a connection that ends before anybody could be told neither is. */
 	void (*up)(void *user);
 	void (*down)(void *user);
+	/* What link_send() was given, with its `session`, has left, and the next may; not told where the connection was lost. */
+	void (*sent)(void *user, uint64_t session);
 	/* Each link_send() ends in one of these, with its `session`: the reply, to be given back with
 	 * link_release(), or NULL where the connection was lost. */
 	void (*replied)(void *user, uint64_t session, void *handle, struct bytes body);

@@ -44,6 +44,16 @@ static void run_replied(struct event *event)
 	leave_link(link);
 }
 
+static void run_sent(struct event *event)
+{
+	struct link *link = event->link;
+
+	if (!enter_link(link))
+		return;
+	link->events.sent(link->events.user, event->session);
+	leave_link(link);
+}
+
 /* The request has ended: its callback runs soon. */
 static void end_request(struct link *link, struct request *request, struct parcel *reply)
 {
@@ -107,6 +117,7 @@ static void send_request(struct link *link, struct request *request)
 	request->pipe = link->pipe;
 	request->parcel = NULL;
 	transmit(link->pipe, SERVER, event);
+	soon((struct event){ .run = run_sent, .link = link, .session = request->session });
 }
 
 void arrive_at_client(struct event *event)
