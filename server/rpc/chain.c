@@ -41,7 +41,7 @@ static enum aside_code admit(struct task *task, const struct frame *frame, const
 		struct aside_status *err)
 {
 	(void)frame;
-	if (task->session->draining) /* GOAWAY has said that nothing further is executed, whoever may call it */
+	if (task->session->goaway != GOAWAY_NONE) /* which has said that nothing further is executed, whoever may call it */
 		return admission_draining(err);
 	return admission_enter(server_admission(task->session->server), &task->call, route->index,
 			task->session->now_us, &task->ticket, err);

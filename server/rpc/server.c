@@ -322,12 +322,11 @@ enum aside_code server_open(const struct server_options *options, struct server 
 		code = workers_start(options->workers, visit, &server->workers, err);
 	struct transport_events events = { on_received, on_left, on_kept, server };
 	if (code == ASIDE_OK)
-		code = transport_open(&events, &server->transport, err);
+		code = transport_open(&events, options->origins, &server->transport, err);
 	if (code != ASIDE_OK) {
 		server_close(server);
 		return code;
 	}
-	transport_allow_origins(server->transport, options->origins);
 	*ret = server;
 	return ASIDE_OK;
 }

@@ -49,6 +49,13 @@ enum session_state {
 	SESSION_DEAD,
 };
 
+/* Whether its peer knows that the server leaves. */
+enum session_goaway {
+	GOAWAY_NONE,
+	GOAWAY_QUEUED, /* it waits for a turn */
+	GOAWAY_SENT,
+};
+
 /* Signals: mail without content. */
 enum {
 	SIGNAL_GONE = 1 << 0,  /* its connection is */
@@ -84,7 +91,7 @@ struct session {
 	uint64_t conflicts[CONFLICTS_MAX / 64]; /* methods on which the two sides disagree, by index */
 	uint32_t stream_items; /* credit with which streams to the peer begin */
 	uint64_t stream_bytes;
-	bool draining, told; /* to go away; that GOAWAY has left */
+	enum session_goaway goaway;
 	unsigned unsent; /* replies to calls that admission has taken */
 	uint64_t last_call_id;
 	struct turn *turns[TURNS_MAX]; /* a ring */

@@ -219,11 +219,6 @@ static void on_join(nng_pipe pipe, nng_pipe_ev event, void *arg)
 	nng_strfree(headers);
 }
 
-void transport_allow_origins(struct transport *transport, const char *const *origins)
-{
-	transport->origins = origins;
-}
-
 static void on_leave(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
 	struct transport *transport = arg;
@@ -233,7 +228,7 @@ static void on_leave(nng_pipe pipe, nng_pipe_ev event, void *arg)
 	transport->events.left(transport->events.user, (uint32_t)nng_pipe_id(pipe));
 }
 
-enum aside_code transport_open(const struct transport_events *events, struct transport **ret,
+enum aside_code transport_open(const struct transport_events *events, const char *const *origins, struct transport **ret,
 		struct aside_status *err)
 {
 	struct transport *transport = calloc(1, sizeof *transport);
@@ -246,6 +241,7 @@ enum aside_code transport_open(const struct transport_events *events, struct tra
 	pthread_mutex_init(&transport->mutex, NULL);
 	pthread_cond_init(&transport->sent, NULL);
 	transport->events = *events;
+	transport->origins = origins;
 	long files = sysconf(_SC_OPEN_MAX);
 	transport->connections_max = files > 2 * FILES_SPARE ? (unsigned)(files - FILES_SPARE) : FILES_SPARE;
 	if ((rv = nng_socket_set_size(transport->socket, NNG_OPT_RECVMAXSZ, MESSAGE_BYTES_MAX)) != 0 ||

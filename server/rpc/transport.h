@@ -42,10 +42,8 @@ struct listen_options {
 	const char *tls_file; /* for tls+tcp and wss: certificate and key, PEM */
 };
 
-/* Which web pages may call by ws and wss: origin.h.  Borrowed.  Before transport_listen(). */
-void transport_allow_origins(struct transport *transport, const char *const *origins);
-
-enum aside_code transport_open(const struct transport_events *events, struct transport **ret,
+/* `origins`, borrowed: which web pages may call by ws and wss, as in origin.h. */
+enum aside_code transport_open(const struct transport_events *events, const char *const *origins, struct transport **ret,
 		struct aside_status *err) MUST_CHECK;
 
 /* Listens at `url`; *ret_url (of `size`) gets it with the port that was chosen for port 0. */

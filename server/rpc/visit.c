@@ -149,9 +149,9 @@ static void drain(struct session *session)
 		.reason = { (const uint8_t *)"shutting down", 13 } };
 	struct aside_status elsewhere;
 
-	if (session->state != SESSION_OPEN || session->draining)
+	if (session->state != SESSION_OPEN || session->goaway != GOAWAY_NONE)
 		return;
-	session->draining = true;
+	session->goaway = GOAWAY_QUEUED;
 	server_count_untold(session->server, 1);
 	session_put(session, &goaway);
 	(void)fail(&elsewhere, ASIDE_UNAVAILABLE, "DRAINING", "the server is shutting down");
@@ -193,8 +193,8 @@ static void flush(struct session *session)
 	else if (session->number == 0)
 		server_forget(session);
 	session_count(session);
-	if (session->draining && !session->told && session->outbox_size == 0) {
-		session->told = true;
+	if (session->goaway == GOAWAY_QUEUED && session->outbox_size == 0) {
+		session->goaway = GOAWAY_SENT;
 		server_count_untold(session->server, -1);
 	}
 	if (session->outbox_size > 0 || session->unsent == 0)

@@ -253,7 +253,7 @@ static int set_up(void **state)
 	char url[128];
 
 	(void)state;
-	if (mkdtemp(folder) == NULL || transport_open(&events, &transport, &err) != ASIDE_OK)
+	if (mkdtemp(folder) == NULL || transport_open(&events, NULL, &transport, &err) != ASIDE_OK)
 		return -1;
 	(void)snprintf(url, sizeof url, "ipc://%s/socket", folder);
 	listen_at("tcp://127.0.0.1:0", tcp, sizeof tcp);

@@ -91,21 +91,17 @@ void notice_as_server(struct event *event)
 	soon((struct event){ .run = run_left, .pipe = pipe, .transport = pipe->transport });
 }
 
-enum aside_code transport_open(const struct transport_events *events, struct transport **ret, struct aside_status *err)
+enum aside_code transport_open(const struct transport_events *events, const char *const *origins, struct transport **ret,
+		struct aside_status *err)
 {
 	struct transport *transport = calloc(1, sizeof *transport);
 
+	(void)origins;
 	(void)err;
 	transport->events = *events;
 	LIST_INSERT_HEAD(&net.transports, transport, entry);
 	*ret = transport;
 	return ASIDE_OK;
-}
-
-void transport_allow_origins(struct transport *transport, const char *const *origins)
-{
-	(void)transport;
-	(void)origins;
 }
 
 enum aside_code transport_listen(struct transport *transport, const char *url, const struct listen_options *options,
