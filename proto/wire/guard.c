@@ -34,6 +34,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+/* What sanitizers call before they are ready: they ask sysconf(). */
+#ifdef __clang__
+#define UNSANITIZED __attribute__((disable_sanitizer_instrumentation))
+#else
+#define UNSANITIZED __attribute__((no_sanitize_address, no_sanitize_undefined))
+#endif
+
 #define SOCKETS_MAX 1048576 /* by their number; those beyond send in parts.  What is never used takes no memory */
 #define PARTS_MAX 16      /* of one message: nng's own limit */
 
@@ -117,7 +124,7 @@ int epoll_wait_plain(int epoll, struct epoll_event *events, int most, int timeou
 
 /* ── task threads ────────────────────────────────────────────────────────────────────────────────── */
 
-static long sysconf_of_libc(int name)
+static UNSANITIZED long sysconf_of_libc(int name)
 {
 	long (*call)(int) = (long (*)(int))(uintptr_t)dlsym(RTLD_NEXT, "sysconf");
 
@@ -176,7 +183,7 @@ __attribute__((constructor)) static void find_nng(void)
 	(void)dl_iterate_phdr(find_code, &address);
 }
 
-static bool is_nng(uintptr_t caller)
+static UNSANITIZED bool is_nng(uintptr_t caller)
 {
 	return caller >= nng_begin && caller < nng_end;
 }
@@ -207,7 +214,7 @@ __attribute__((visibility("default"))) int epoll_wait(int epoll, struct epoll_ev
 	return epoll_pwait(epoll, events, most, timeout_ms, NULL);
 }
 
-__attribute__((visibility("default"))) long sysconf(int name)
+__attribute__((visibility("default"))) UNSANITIZED long sysconf(int name)
 {
 	bool nng = name == _SC_NPROCESSORS_ONLN && is_nng((uintptr_t)__builtin_return_address(0));
 
