@@ -4,8 +4,8 @@
  *                                  ▲                                                         │
  *                                  └────────────────── operation done ◀──────────────────────┘
  *
- * Reading order: session.h (what a peer is), visit.c (a visit), task.c (a call), chain.c (what stands around
- * every call), dispatch.c (methods and bytes). */
+ * Reading order: session.h (what a peer is), visit.c (a visit), task.c (a call), stream.c (its items), chain.c (what
+ * stands around every call), dispatch.c (methods and bytes). */
 #pragma once
 
 #include <stdio.h>

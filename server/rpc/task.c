@@ -9,13 +9,12 @@
 #include "dispatch.h"
 #include "server.h"
 #include "store/op.h"
+#include "stream.h"
 
 #define CALL_BYTES_MAX (8u << 20)
 #define REPLY_BYTES_MAX (2 * MESSAGE_BYTES_MAX)
 #define TIMEOUT_US_MAX 3600000000ull /* of a unary call: an hour */
 #define STREAM_US_MAX 86400000000ull /* of a stream: 24 hours */
-
-static void advance(struct task *task, enum aside_code code, struct aside_status *status);
 
 static bool is_stream(const struct task *task)
 {
@@ -53,26 +52,11 @@ static void answer(struct task *task, struct aside_status *status)
 	chain_after(task, status);
 }
 
-static void item_free(struct task *task, struct item *item)
-{
-	task->session->task_bytes -= sizeof *item + item->size;
-	free(item);
-}
-
-static void drop_items(struct task *task)
-{
-	while (task->items != NULL) {
-		struct item *item = task->items;
-		task->items = item->next;
-		item_free(task, item);
-	}
-}
-
 static void task_free(struct task *task)
 {
 	struct session *session = task->session;
 
-	drop_items(task);
+	stream_drop_items(task);
 	session->task_bytes -= task->kept_bytes;
 	arena_fini(&task->call.arena);
 	free(task);
@@ -150,86 +134,10 @@ static void returned(struct task *task)
 	/* The same operation still in place means that there is no further one. */
 	if (task->call.op == finished)
 		task->call.op = NULL;
-	advance(task, code, &status);
+	task_advance(task, code, &status);
 }
 
-/* ── streams ─────────────────────────────────────────────────────────────────────────────────────── */
-
-/* Gives back the credit of what was handled, half a window at a time. */
-static void give_credit(struct task *task)
-{
-	struct frame frame;
-
-	if (task->handled_items < STREAM_ITEMS / 2 && task->handled_bytes < STREAM_BYTES / 2)
-		return;
-	memset(&frame, 0, offsetof(struct frame, metadata));
-	frame.n_metadata = 0;
-	frame.kind = FRAME_CREDIT;
-	frame.call_id = task->call_id;
-	frame.items = task->handled_items;
-	frame.payload_bytes = (uint64_t)task->handled_bytes;
-	session_put(task->session, &frame);
-	task->open_items += task->handled_items;
-	task->open_bytes += task->handled_bytes;
-	task->handled_items = 0;
-	task->handled_bytes = 0;
-}
-
-static enum aside_code handle_item(struct task *task, struct bytes payload, struct aside_status *err)
-{
-	struct call *call = &task->call;
-	ProtobufCMessage *item = NULL;
-	enum aside_code code = dispatch_unpack(call, payload, &item, err);
-
-	if (code == ASIDE_OK)
-		code = call->handler->item(call, item, err);
-	task->handled_items++;
-	task->handled_bytes += (int64_t)payload.size;
-	give_credit(task);
-	return code;
-}
-
-/* Whether something may be sent; where the outbox is in the way, it will say when it no longer is. */
-static bool has_room(struct task *task)
-{
-	if (task->credit_items > 0 && task->credit_bytes > 0 && task->session->outbox_size >= OUTBOX_STREAMS_MAX)
-		session_stall(task->session, task);
-	return call_writable(&task->call);
-}
-
-/* Whether the handler can be given an item: where both sides stream, it may send one back. */
-static bool can_take_item(struct task *task)
-{
-	return !task->call.method->server_streaming || has_room(task);
-}
-
-/* The next thing a stream has to do; false: nothing. */
-static bool next_step(struct task *task, enum aside_code *ret_code, struct aside_status *err)
-{
-	const struct handler *handler = task->call.handler;
-	struct item *item = task->items;
-
-	if (item != NULL) {
-		if (!can_take_item(task))
-			return false;
-		task->items = item->next;
-		if (task->items == NULL)
-			task->items_tail = &task->items;
-		*ret_code = handle_item(task, (struct bytes){ item->data, item->size }, err);
-		item_free(task, item);
-		return true;
-	}
-	if (task->half_closed && !task->told_half_closed) {
-		task->told_half_closed = true;
-		*ret_code = handler->half_closed != NULL ? handler->half_closed(&task->call, err) : ASIDE_OK;
-		return true;
-	}
-	if (handler->pull == NULL || !has_room(task) || !task->pull) /* in this order: it may have stopped for want of room */
-		return false;
-	task->pull = false;
-	*ret_code = handler->pull(&task->call, err);
-	return true;
-}
+/* ── from step to step ───────────────────────────────────────────────────────────────────────────── */
 
 static bool has_ended(const struct task *task)
 {
@@ -249,8 +157,7 @@ static void rest(struct task *task)
 	count_kept(task);
 }
 
-/* After a step: submits its operation, goes on to the next, or ends the call. */
-static void advance(struct task *task, enum aside_code code, struct aside_status *status)
+void task_advance(struct task *task, enum aside_code code, struct aside_status *status)
 {
 	do {
 		if (code == ASIDE_OK && task->call.op != NULL) {
@@ -264,67 +171,18 @@ static void advance(struct task *task, enum aside_code code, struct aside_status
 			end(task, status);
 			return;
 		}
-	} while (next_step(task, &code, status));
+	} while (stream_next_step(task, &code, status));
 	rest(task);
 }
 
-static void stir(struct task *task)
+void task_stir(struct task *task)
 {
 	struct aside_status status = { 0 };
 
 	if (task->state != TASK_OPEN)
 		return;
 	task->state = TASK_RUNNING;
-	advance(task, ASIDE_OK, &status);
-}
-
-void task_item(struct task *task, const struct frame *frame)
-{
-	struct aside_status status = { 0 };
-	struct item *item;
-
-	if (frame->end) {
-		task->half_closed = true;
-		stir(task);
-		return;
-	}
-	if (!task->call.method->client_streaming || task->half_closed || task->open_items == 0 || task->open_bytes <= 0) {
-		session_break(task->session, "an item without credit");
-		return;
-	}
-	task->open_items--;
-	task->open_bytes -= (int64_t)frame->payload.size;
-	if (task->state == TASK_OPEN && task->items == NULL && can_take_item(task)) {
-		task->state = TASK_RUNNING;
-		enum aside_code code = handle_item(task, frame->payload, &status);
-		advance(task, code, &status);
-		return;
-	}
-	item = malloc(sizeof *item + frame->payload.size);
-	if (item == NULL) {
-		session_kill(task->session);
-		return;
-	}
-	item->next = NULL;
-	item->size = frame->payload.size;
-	task->session->task_bytes += sizeof *item + item->size;
-	if (item->size > 0)
-		memcpy(item->data, frame->payload.data, item->size);
-	*task->items_tail = item;
-	task->items_tail = &item->next;
-}
-
-void task_credit(struct task *task, const struct frame *frame)
-{
-	if (frame->items > UINT32_MAX - task->credit_items || frame->payload_bytes > INT64_MAX / 2 ||
-			task->credit_bytes > INT64_MAX / 2) {
-		session_break(task->session, "more credit than can be counted");
-		return;
-	}
-	task->credit_items += frame->items;
-	task->credit_bytes += (int64_t)frame->payload_bytes;
-	task->pull = true;
-	stir(task);
+	task_advance(task, ASIDE_OK, &status);
 }
 
 void task_cancel(struct task *task, const struct aside_status *why)
@@ -354,7 +212,7 @@ void task_news(struct task *task)
 	if (news & TASK_RETURNED)
 		returned(task);
 	else
-		stir(task);
+		task_stir(task);
 }
 
 static int64_t due_of(const struct task *task)
@@ -380,12 +238,6 @@ int64_t task_tick(struct task *task, int64_t now_us)
 		(void)fail(&late, ASIDE_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the stream has lasted as long as it may");
 	task_cancel(task, &late);
 	return INT64_MAX;
-}
-
-void task_unstalled(struct task *task)
-{
-	task->pull = true;
-	stir(task);
 }
 
 /* ── the beginning ───────────────────────────────────────────────────────────────────────────────── */
@@ -509,62 +361,5 @@ void task_start(struct session *session, const struct frame *frame)
 	if (code == ASIDE_OK)
 		code = route->handler->begin(&task->call, task->call.request, &status);
 	task->call.frame = NULL;
-	advance(task, code, &status);
-}
-
-/* ── what handlers use (call.h) ──────────────────────────────────────────────────────────────────── */
-
-static struct task *task_of(struct call *call)
-{
-	return (struct task *)call; /* its first member */
-}
-
-bool call_writable(const struct call *call)
-{
-	const struct task *task = (const struct task *)call;
-
-	return task->credit_items > 0 && task->credit_bytes > 0 && !task->answered &&
-			task->session->outbox_size < OUTBOX_STREAMS_MAX;
-}
-
-void call_send_bytes(struct call *call, struct bytes item)
-{
-	struct task *task = task_of(call);
-	struct frame frame;
-
-	memset(&frame, 0, offsetof(struct frame, metadata));
-	frame.n_metadata = 0;
-	frame.kind = FRAME_ITEM;
-	frame.call_id = task->call_id;
-	frame.payload = item;
-	task->credit_items--;
-	task->credit_bytes -= (int64_t)item.size;
-	session_put(task->session, &frame);
-}
-
-void call_send(struct call *call, const ProtobufCMessage *item)
-{
-	size_t size = protobuf_c_message_get_packed_size(item);
-	uint8_t *packed = malloc(size + 1);
-
-	if (packed == NULL) {
-		session_kill(task_of(call)->session);
-		return;
-	}
-	(void)protobuf_c_message_pack(item, packed);
-	call_send_bytes(call, (struct bytes){ packed, size });
-	free(packed);
-}
-
-void call_finish(struct call *call)
-{
-	call->finished = true;
-}
-
-void call_wake(struct call *call)
-{
-	struct task *task = task_of(call);
-
-	if (session_mail_task(task->session, task, TASK_WOKEN))
-		server_visit_later(task->session);
+	task_advance(task, code, &status);
 }

@@ -24,12 +24,7 @@ enum {
 	TASK_WOKEN = 1 << 1,    /* call_wake() */
 };
 
-/* An item that came while the task was busy. */
-struct item {
-	struct item *next;
-	size_t size;
-	uint8_t data[];
-};
+struct item;
 
 struct task {
 	struct call call;
@@ -65,9 +60,7 @@ struct task {
 /* A CALL frame. */
 void task_start(struct session *session, const struct frame *frame);
 
-/* Frames of a call under way. */
-void task_item(struct task *task, const struct frame *frame);
-void task_credit(struct task *task, const struct frame *frame);
+/* Ends it early. */
 void task_cancel(struct task *task, const struct aside_status *why);
 
 /* News from the mail. */
@@ -77,5 +70,10 @@ void task_news(struct task *task);
  * never. */
 int64_t task_tick(struct task *task, int64_t now_us);
 
-/* There is room in the outbox again. */
-void task_unstalled(struct task *task);
+/* ── for stream.c ────────────────────────────────────────────────────────────────────────────────── */
+
+/* After a step: submits its operation, goes on to the next, or ends the call. */
+void task_advance(struct task *task, enum aside_code code, struct aside_status *status);
+
+/* Has a stream that rests go on, if there is something to do. */
+void task_stir(struct task *task);

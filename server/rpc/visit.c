@@ -5,7 +5,7 @@
 #include "dispatch.h"
 #include "hello.h"
 #include "server.h"
-#include "task.h"
+#include "stream.h"
 
 #define FLUSH_FRAMES 128 /* of a long message: so that the peer has something to do meanwhile */
 #define ROUNDS_MAX 64 /* then the others' turn */
@@ -31,9 +31,9 @@ static void handle_frame(struct session *session, const struct frame *frame)
 	if (task == NULL)
 		return; /* it has ended; the peer did not know */
 	if (frame->kind == FRAME_ITEM) {
-		task_item(task, frame);
+		stream_item(task, frame);
 	} else if (frame->kind == FRAME_CREDIT) {
-		task_credit(task, frame);
+		stream_credit(task, frame);
 	} else if (frame->kind == FRAME_CANCEL) {
 		struct aside_status cancelled;
 		(void)fail(&cancelled, ASIDE_CANCELLED, "CANCELLED", "the caller cancelled the call");
@@ -184,7 +184,7 @@ static void flush(struct session *session)
 
 	session_flush(session);
 	while ((task = session_next_stalled(session)) != NULL) {
-		task_unstalled(task);
+		stream_unstalled(task);
 		session_flush(session);
 	}
 	session_set_due(session);
