@@ -40,7 +40,8 @@ static void handle_reply(struct aside_channel *channel, struct attempt *attempt,
 		balance_failed(endpoint, channel_now_us());
 	} else {
 		balance_succeeded(endpoint);
-		budget_success(&channel->budget);
+		if (cause == RETRY_NEVER)
+			budget_success(&channel->budget);
 	}
 	if (cause == RETRY_LEAVING)
 		endpoint_retire(endpoint); /* it told only the sessions it had when it began to */

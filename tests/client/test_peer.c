@@ -82,6 +82,26 @@ static void five_tries_and_no_more(void **state)
 	peer_close(&peer);
 }
 
+/* The budget is a thousand: four for each call, until it is used up.  Refusals do not fill it again. */
+static void refused_calls_earn_no_tries(void **state)
+{
+	struct aside_channel *channel;
+	struct ending ending;
+	static struct peer peer;
+
+	(void)state;
+	peer_open(&peer, "budget");
+	channel = open_channel(peer.url, NULL);
+	for (unsigned i = 0; i < 300; i++) {
+		start(channel, &echo, NULL, &ending);
+		for (unsigned tries = i < 250 ? 5 : 1; tries > 0; tries--)
+			answer(&peer, ASIDE_RESOURCE_EXHAUSTED, true, 1);
+		assert_int_equal(wait_for(&ending), ASIDE_RESOURCE_EXHAUSTED);
+	}
+	aside_channel_close(channel);
+	peer_close(&peer);
+}
+
 static void a_wait_beyond_the_deadline_is_not_waited(void **state)
 {
 	struct aside_call_options options = { .timeout_ms = 20000 };
@@ -396,6 +416,7 @@ int main(void)
 		cmocka_unit_test(what_was_not_executed_is_made_again),
 		cmocka_unit_test(what_may_be_executed_only_where_that_is_safe),
 		cmocka_unit_test(five_tries_and_no_more),
+		cmocka_unit_test(refused_calls_earn_no_tries),
 		cmocka_unit_test(a_wait_beyond_the_deadline_is_not_waited),
 		cmocka_unit_test(a_lost_connection_is_made_anew),
 		cmocka_unit_test(a_thousand_calls_outlive_their_connection),
