@@ -11,9 +11,12 @@
 
 #define CALLS_MAX_DEFAULT 20000
 #define STREAMS_MAX_DEFAULT 100000
-#define QUEUE_US 1000000
+#define QUEUE_US 250000
+#define WINDOW 2048 /* calls, after which the rate is reckoned anew; or so long */
+#define WINDOW_US 1000000
 /* Always taken: a server that has just started, or has idled, knows no rate. */
 #define CALLS_MIN 512
+#define CALLS_RESERVED 512 /* more, of methods that anyone may call */
 #define RETRY_US 200000
 #define LEAVE_US 1000000 /* how long the last replies are waited for */
 #define PRINCIPALS 4096 /* counters; two principals may share one */
@@ -24,13 +27,21 @@ struct admission {
 	atomic_uint unsent; /* answered, but their replies have not left */
 	atomic_uint principals[2][PRINCIPALS]; /* calls, streams */
 	atomic_uint methods[METHODS_MAX];
-	atomic_ullong ended, refused;
+	atomic_ullong refused;
+	atomic_uint ended; /* in this window, which began then, and in which there was always something to do */
+	atomic_llong began_us;
+	atomic_bool busy;
 	atomic_bool closed;
-	unsigned long long ended_before;
-	int64_t ticked_us;
 	pthread_mutex_t mutex;
 	pthread_cond_t idle;
 };
+
+/* While it is not known how fast calls end: room for a flood, but not for all that could come while the first of it is
+ * under way. */
+static unsigned limit_unknown(const struct admission *admission)
+{
+	return admission->options.calls_max / 2 + 1;
+}
 
 struct admission *admission_new(const struct admission_options *options)
 {
@@ -45,7 +56,7 @@ struct admission *admission_new(const struct admission_options *options)
 		admission->options.streams_max = STREAMS_MAX_DEFAULT;
 	if (admission->options.principal_max == 0)
 		admission->options.principal_max = admission->options.calls_max / 4 * 3 + 1;
-	admission->limit = admission->options.calls_max;
+	admission->limit = limit_unknown(admission);
 	pthread_mutex_init(&admission->mutex, NULL);
 	pthread_cond_init(&admission->idle, NULL);
 	return admission;
@@ -69,13 +80,18 @@ static uint16_t counter_of(const struct principal *principal)
 	return (uint16_t)((hash ^ hash >> 32) % PRINCIPALS);
 }
 
-static enum aside_code refuse(struct admission *admission, const char *reason, const char *what, struct aside_status *err)
+/* Like admission_full(), for another reason. */
+static enum aside_code refuse(const char *reason, const char *what, struct aside_status *err)
 {
-	atomic_fetch_add(&admission->refused, 1);
 	(void)fail(err, ASIDE_RESOURCE_EXHAUSTED, reason, "%s", what);
 	err->retry_after_us = RETRY_US;
 	err->not_executed = true;
 	return ASIDE_RESOURCE_EXHAUSTED;
+}
+
+enum aside_code admission_full(struct aside_status *err)
+{
+	return refuse("TOO_MANY_CALLS", "the server has too many calls under way", err);
 }
 
 enum aside_code admission_draining(struct aside_status *err)
@@ -85,15 +101,29 @@ enum aside_code admission_draining(struct aside_status *err)
 	return ASIDE_UNAVAILABLE;
 }
 
+static bool is_for_anyone(const struct aside_method *method)
+{
+	return (method->callers & ASIDE_CALLER_ANYONE) != 0;
+}
+
 /* How many calls may be under way, so that this one makes its deadline. */
-static unsigned limit_for(const struct admission *admission, const struct call *call, int64_t now_us)
+static unsigned limit_for(const struct admission *admission, const struct aside_method *method, int64_t left_us)
 {
 	unsigned limit = admission->limit;
-	int64_t left_us = call->deadline_us - now_us;
 
 	if (left_us < QUEUE_US)
 		limit = left_us <= 0 ? 0 : (unsigned)((uint64_t)limit * (uint64_t)left_us / QUEUE_US);
-	return limit > CALLS_MIN ? limit : CALLS_MIN;
+	if (limit < CALLS_MIN)
+		limit = CALLS_MIN;
+	return is_for_anyone(method) ? limit + CALLS_RESERVED : limit;
+}
+
+bool admission_sheds(struct admission *admission, const struct aside_method *method, int64_t left_us)
+{
+	if (aside_method_streams(method) || admission->closed || admission->calls < limit_for(admission, method, left_us))
+		return false;
+	atomic_fetch_add(&admission->refused, 1);
+	return true;
 }
 
 static void give_back(struct admission *admission, const struct ticket *ticket)
@@ -103,12 +133,42 @@ static void give_back(struct admission *admission, const struct ticket *ticket)
 	atomic_fetch_sub(&admission->methods[ticket->method], 1);
 }
 
-void admission_leave(struct admission *admission, const struct ticket *ticket)
+static bool is_busy(const struct admission *admission)
 {
-	if (!ticket->stream)
-		atomic_fetch_add(&admission->ended, 1);
+	return admission->calls >= CALLS_MIN / 2;
+}
+
+/* The end of a window: as many calls as end in QUEUE_US. */
+static void reckon(struct admission *admission, unsigned ended, int64_t now_us)
+{
+	int64_t span_us = now_us - admission->began_us;
+	uint64_t limit = span_us > 0 ? (uint64_t)ended * QUEUE_US / (uint64_t)span_us : UINT64_MAX;
+
+	if (!admission->busy || !is_busy(admission))
+		admission->limit = limit_unknown(admission);
+	else
+		admission->limit = limit < admission->options.calls_max ? (unsigned)limit : admission->options.calls_max;
+	admission->began_us = now_us;
+	admission->ended = 0;
+	admission->busy = is_busy(admission);
+}
+
+static void count_ended(struct admission *admission)
+{
+	if (admission->busy && !is_busy(admission)) {
+		admission->busy = false;
+		admission->limit = limit_unknown(admission);
+	}
+	if (atomic_fetch_add(&admission->ended, 1) + 1 == WINDOW)
+		reckon(admission, WINDOW, clock_monotonic_us());
+}
+
+void admission_leave(struct admission *admission, const struct ticket *ticket, bool executed)
+{
 	atomic_fetch_add(&admission->unsent, 1); /* before it is given back: none is overlooked */
 	give_back(admission, ticket);
+	if (!ticket->stream && executed)
+		count_ended(admission);
 }
 
 void admission_over(struct admission *admission, unsigned n)
@@ -127,26 +187,28 @@ enum aside_code admission_enter(struct admission *admission, const struct call *
 	const struct aside_method *method = call->method;
 	struct ticket ticket = { .held = true, .stream = aside_method_streams(method),
 		.principal = counter_of(&call->principal), .method = (uint16_t)index };
-	unsigned limit = ticket.stream ? admission->options.streams_max : limit_for(admission, call, now_us);
+	unsigned limit = ticket.stream ? admission->options.streams_max : limit_for(admission, method, call->deadline_us - now_us);
 	unsigned share = ticket.stream ? admission->options.streams_max / 4 * 3 + 1 : admission->options.principal_max;
 	bool fits = atomic_fetch_add(ticket.stream ? &admission->streams : &admission->calls, 1) < limit;
 	unsigned principal = atomic_fetch_add(&admission->principals[ticket.stream][ticket.principal], 1);
 	unsigned of_method = atomic_fetch_add(&admission->methods[index], 1);
 	enum aside_code code = ASIDE_OK;
 
-	if (admission->closed && (method->callers & ASIDE_CALLER_ANYONE) == 0) {
+	if (admission->closed && !is_for_anyone(method)) {
 		code = admission_draining(err);
 	} else if (!fits) {
-		code = refuse(admission, "TOO_MANY_CALLS", "the server has too many calls under way", err);
+		code = admission_full(err);
 	} else if (principal >= share) {
-		code = refuse(admission, "TOO_MANY_CALLS_OF_PRINCIPAL", "the caller has too many calls under way", err);
+		code = refuse("TOO_MANY_CALLS_OF_PRINCIPAL", "the caller has too many calls under way", err);
 	} else if (method->concurrency > 0 && of_method >= method->concurrency) {
-		code = refuse(admission, "TOO_MANY_CALLS_OF_METHOD", "the method has too many calls under way", err);
+		code = refuse("TOO_MANY_CALLS_OF_METHOD", "the method has too many calls under way", err);
 	}
 	if (code == ASIDE_OK) {
 		*ret = ticket;
 		return ASIDE_OK;
 	}
+	if (code == ASIDE_RESOURCE_EXHAUSTED)
+		atomic_fetch_add(&admission->refused, 1);
 	give_back(admission, &ticket);
 	admission_over(admission, 0); /* whoever waits for the last one may have seen this one */
 	return code;
@@ -186,17 +248,8 @@ unsigned admission_wait(struct admission *admission, int64_t deadline_us)
 
 void admission_tick(struct admission *admission, int64_t now_us)
 {
-	unsigned long long ended = admission->ended;
-	int64_t span_us = now_us - admission->ticked_us;
-
-	if (admission->ticked_us != 0 && span_us > 0 && admission->calls >= CALLS_MIN / 2) {
-		uint64_t limit = (ended - admission->ended_before) * QUEUE_US / (uint64_t)span_us;
-		admission->limit = limit < admission->options.calls_max ? (unsigned)limit : admission->options.calls_max;
-	} else {
-		admission->limit = admission->options.calls_max; /* no load, no limit */
-	}
-	admission->ended_before = ended;
-	admission->ticked_us = now_us;
+	if (now_us - admission->began_us >= WINDOW_US)
+		reckon(admission, atomic_exchange(&admission->ended, 0), now_us);
 }
 
 void admission_stats(struct admission *admission, struct admission_stats *ret)

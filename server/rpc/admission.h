@@ -2,8 +2,10 @@
  *
  * Three limits on calls under way: of the server, of a method (Rule.concurrency), of a principal.  The server's
  * own limit moves: a call is taken only if, at the rate at which calls have lately ended, it will be answered
- * before its deadline and within QUEUE_US (Little's law: time = calls under way / calls ended a second).  Streams
- * are counted apart: they last.  So are replies that have not left: they are their peers' affair.  Any thread. */
+ * before its deadline and within QUEUE_US (Little's law: time = calls under way / calls ended a second).  That rate
+ * is measured only while there is always something to do; otherwise half the highest limit holds.  For methods that
+ * anyone may call (health) some places are reserved: who asks whether a busy server lives shall hear that it does.
+ * Streams are counted apart: they last.  So are replies that have not left: they are their peers' affair.  Any thread. */
 #pragma once
 
 #include "call.h"
@@ -26,6 +28,11 @@ struct ticket {
 struct admission *admission_new(const struct admission_options *options) MUST_CHECK;
 void admission_free(struct admission *admission);
 
+/* Whether a call with so much time left must be refused for want of room, and how: to be known before anything is made
+ * of it, for a flood leaves time for no more.  False says nothing: admission_enter() decides. */
+bool admission_sheds(struct admission *admission, const struct aside_method *method, int64_t left_us) MUST_CHECK;
+enum aside_code admission_full(struct aside_status *err);
+
 /* Takes a call, or refuses it; `index` is the method's in the dispatcher. */
 enum aside_code admission_enter(struct admission *admission, const struct call *call, unsigned index, int64_t now_us,
 		struct ticket *ret, struct aside_status *err) MUST_CHECK;
@@ -33,8 +40,9 @@ enum aside_code admission_enter(struct admission *admission, const struct call *
 /* How a call is refused because the server drains. */
 enum aside_code admission_draining(struct aside_status *err);
 
-/* A call that was taken has been answered; it is over once its reply has left: admission_over(). */
-void admission_leave(struct admission *admission, const struct ticket *ticket);
+/* A call that was taken has been answered; it is over once its reply has left: admission_over().  `executed`: it was not
+ * refused further on. */
+void admission_leave(struct admission *admission, const struct ticket *ticket, bool executed);
 void admission_over(struct admission *admission, unsigned n);
 
 /* From now on calls are refused, but for those anyone may make: UNAVAILABLE, DRAINING. */
@@ -44,7 +52,7 @@ void admission_close(struct admission *admission);
  * how many have not been answered. */
 unsigned admission_wait(struct admission *admission, int64_t deadline_us);
 
-/* Once a second: how fast calls end. */
+/* Once a second: how fast calls end, where they end too slowly to tell by themselves. */
 void admission_tick(struct admission *admission, int64_t now_us);
 
 struct admission_stats {

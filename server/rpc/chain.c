@@ -51,10 +51,9 @@ static void leave(struct task *task, const struct aside_status *status)
 {
 	struct session *session = task->session;
 
-	(void)status;
 	if (!task->ticket.held)
 		return;
-	admission_leave(server_admission(session->server), &task->ticket);
+	admission_leave(server_admission(session->server), &task->ticket, !status->not_executed);
 	session->unsent++;
 }
 

@@ -7,6 +7,7 @@
 
 #include "chain.h"
 #include "dispatch.h"
+#include "metrics.h"
 #include "server.h"
 #include "store/op.h"
 #include "stream.h"
@@ -258,13 +259,14 @@ static void make_request_id(char out[33])
 	}
 }
 
-static int64_t deadline_of(const struct task *task, uint64_t timeout_us)
+/* How long a call may take whose caller has said so, or (0) nothing. */
+static int64_t timeout_of(const struct aside_method *method, uint64_t timeout_us)
 {
-	uint64_t most = is_stream(task) ? STREAM_US_MAX : TIMEOUT_US_MAX;
+	uint64_t most = aside_method_streams(method) ? STREAM_US_MAX : TIMEOUT_US_MAX;
 
 	if (timeout_us == 0)
-		timeout_us = is_stream(task) ? STREAM_US_MAX : task->call.method->timeout_ms * 1000ull;
-	return task->began_us + (int64_t)(timeout_us < most ? timeout_us : most);
+		timeout_us = aside_method_streams(method) ? STREAM_US_MAX : method->timeout_ms * 1000ull;
+	return (int64_t)(timeout_us < most ? timeout_us : most);
 }
 
 static struct task *task_new(struct session *session, const struct frame *frame, const struct route *route)
@@ -280,7 +282,7 @@ static struct task *task_new(struct session *session, const struct frame *frame,
 	task->call.method = route->method;
 	task->call.handler = route->handler;
 	task->call.now_us = session->realtime_us;
-	task->call.deadline_us = deadline_of(task, frame->timeout_us);
+	task->call.deadline_us = task->began_us + timeout_of(route->method, frame->timeout_us);
 	task->credit_items = session->stream_items;
 	task->credit_bytes = (int64_t)session->stream_bytes;
 	task->open_items = STREAM_ITEMS;
@@ -329,6 +331,41 @@ static void set_last_moment(struct task *task)
 		session->next_deadline_us = task->call.deadline_us;
 }
 
+static struct bytes shed_status;
+
+static void make_shed_status(void)
+{
+	static struct arena arena; /* for ever */
+	struct aside_status full;
+	struct frame reply;
+
+	arena_init(&arena, REPLY_BYTES_MAX);
+	(void)admission_full(&full);
+	dispatch_reply(NULL, &full, &arena, &reply);
+	shed_status = reply.status;
+}
+
+/* Refuses a call there is no room for, with nothing made of it: neither is it looked at who calls, nor logged. */
+static bool shed(struct session *session, const struct frame *frame, const struct route *route)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	int64_t left_us = timeout_of(route->method, frame->timeout_us) - (session->now_us - session->received_us);
+	struct frame reply;
+
+	if (session->goaway != GOAWAY_NONE || !admission_sheds(server_admission(session->server), route->method, left_us))
+		return false;
+	(void)pthread_once(&once, make_shed_status);
+	memset(&reply, 0, offsetof(struct frame, metadata));
+	reply.n_metadata = 0;
+	reply.kind = FRAME_REPLY;
+	reply.call_id = frame->call_id;
+	reply.code = ASIDE_RESOURCE_EXHAUSTED;
+	reply.status = shed_status;
+	session_put(session, &reply);
+	metrics_count(server_metrics(session->server), route->index, ASIDE_RESOURCE_EXHAUSTED, 0);
+	return true;
+}
+
 void task_start(struct session *session, const struct frame *frame)
 {
 	struct aside_status status = { 0 };
@@ -339,6 +376,8 @@ void task_start(struct session *session, const struct frame *frame)
 		refuse(session, frame->call_id, &status);
 		return;
 	}
+	if (shed(session, frame, route))
+		return;
 	if (session_find_call(session, frame->call_id) != NULL) {
 		session_break(session, "a call id twice");
 		return;

@@ -15,7 +15,7 @@
 static struct {
 	pthread_mutex_t mutex;
 	pthread_cond_t asked;
-	struct op *ops[64]; /* not answered yet, in order */
+	struct op *ops[16384]; /* not answered yet, in order */
 	unsigned n_ops, n_asked;
 	atomic_uint n_ended;
 	bool full;

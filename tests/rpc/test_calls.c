@@ -367,6 +367,33 @@ static void replies_that_are_not_fetched_end_the_session(void **state)
 	expect_goaway("replies that are not fetched");
 }
 
+/* What is too much is refused at once, also in a session, and does not harm the rest. */
+static void a_flood_is_refused_beyond_the_limit(void **state)
+{
+	enum { CALLS = 12000, LIMIT = 10001 + 512 /* anyone may call it */ };
+	struct frame frame;
+	(void)state;
+
+	greet();
+	for (uint64_t i = 1; i <= CALLS; i++)
+		asking_put(&peer, i, "abc");
+	peer_send(&peer);
+	for (uint64_t i = LIMIT + 1; i <= CALLS; i++)
+		peer_wait_failure(&peer, i, ASIDE_RESOURCE_EXHAUSTED, "TOO_MANY_CALLS");
+	for (uint64_t i = 1; i <= LIMIT; i++)
+		asking_answer();
+	for (uint64_t i = 1; i <= LIMIT; i++) {
+		if (peer_parked(&peer) == 0)
+			peer_send(&peer); /* a turn for what is done */
+		peer_wait(&peer, &frame);
+		assert_int_equal(frame.code, ASIDE_OK);
+	}
+	asking_put(&peer, CALLS + 1, "abc");
+	peer_send(&peer);
+	asking_answer();
+	asking_expect(&peer, CALLS + 1, "abc");
+}
+
 /* So that nothing is on its way when it closes the connection. */
 static void a_client_that_leaves_gets_back_all_its_requests(void **state)
 {
@@ -480,6 +507,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_a_call_keeps_is_counted_until_it_ends, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(so_is_what_a_plain_call_keeps, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_frame_that_cannot_be_read_ends_the_session, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_flood_is_refused_beyond_the_limit, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(replies_that_are_not_fetched_end_the_session, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_client_that_leaves_gets_back_all_its_requests, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(replies_that_are_not_fetched_take_no_place, set_up, tear_down),
