@@ -63,14 +63,11 @@ static bool send_all(struct batch *batch, struct connection *connection, struct 
 /* Gives the rows of one execution to its operations: by `ord`, which ascends, for a set. */
 static bool distribute(PGresult *rows, struct op *const *ops, size_t n)
 {
-	struct op_result *result = malloc(sizeof *result);
 	unsigned n_rows = (unsigned)PQntuples(rows);
+	struct op_result *result = result_new(rows, (unsigned)n);
 
-	if (result == NULL) {
-		PQclear(rows);
+	if (result == NULL)
 		return false;
-	}
-	*result = (struct op_result){ .rows = rows, .references = (unsigned)n };
 	for (size_t i = 0; i < n; i++) {
 		ops[i]->result = result;
 		ops[i]->first_row = 0;

@@ -4,16 +4,13 @@
 #include <libpq-fe.h>
 #include <stdatomic.h>
 
+#include "wire/scope.h"
+
 struct op_result {
 	PGresult *rows;
 	atomic_uint references;
+	void (*free)(struct op_result *result); /* with the last reference: op_release() */
 };
 
-/* NULL is fine. */
-static inline void result_release(struct op_result *result)
-{
-	if (result == NULL || atomic_fetch_sub(&result->references, 1) > 1)
-		return;
-	PQclear(result->rows);
-	free(result);
-}
+/* Takes `rows`; NULL without memory. */
+struct op_result *result_new(PGresult *rows, unsigned references) MUST_CHECK;

@@ -115,7 +115,7 @@ void fake_execute(struct op *op)
 	const struct fake_log *log = &fake_logs[page_id];
 	int64_t last_seq = of_thread ? fake_last_seq(page_id, user_id, log->last_event) : 0;
 	PGresult *rows = empty_rows(op->statement);
-	struct op_result *result = malloc(sizeof *result);
+	struct op_result *result = result_new(rows, 1);
 
 	if (after < log->first_event - 1)
 		after = log->first_event - 1; /* what is older is gone */
@@ -130,7 +130,6 @@ void fake_execute(struct op *op)
 		add_row(rows, log, last_seq, 0);
 	if (result == NULL)
 		abort();
-	*result = (struct op_result){ .rows = rows, .references = 1 };
 	op->result = result;
 	op->n_rows = (unsigned)PQntuples(rows);
 	op->outcome = OP_DONE;
