@@ -85,6 +85,7 @@ static bool begins_session(struct bytes body)
 /* With the mutex held: the table's reference is the caller's. */
 static void enter(struct session **chain, struct session *session)
 {
+	session->in_table = true;
 	session->next = *chain;
 	session->place = chain;
 	if (session->next != NULL)
@@ -134,7 +135,7 @@ void server_await(struct session *session)
 {
 	struct server *server = session->server;
 
-	if (session->place != NULL)
+	if (session->in_table)
 		return;
 	session_retain(session);
 	pthread_mutex_lock(&server->mutex);
@@ -146,13 +147,13 @@ void server_forget(struct session *session)
 {
 	struct server *server = session->server;
 
-	if (session->place == NULL)
+	if (!session->in_table)
 		return;
+	session->in_table = false;
 	pthread_mutex_lock(&server->mutex);
 	*session->place = session->next;
 	if (session->next != NULL)
 		session->next->place = session->place;
-	session->place = NULL;
 	server->n_sessions -= session->number != 0;
 	pthread_mutex_unlock(&server->mutex);
 	session_release(session);

@@ -68,7 +68,7 @@ struct session {
 	struct server *server;
 	uint64_t number; /* the client's; 0: plain */
 	uint32_t connection;
-	struct session *next, **place; /* in the server's table; NULL: it is not there */
+	struct session *next, **place; /* in the server's table, under its mutex */
 	struct session *next_queued; /* with the workers */
 
 	/* Mail, under the mutex. */
@@ -81,6 +81,7 @@ struct session {
 
 	/* The visitor's alone. */
 	enum session_state state;
+	bool in_table;
 	int64_t now_us, realtime_us; /* when this round of the visit began */
 	int64_t received_us;         /* when its message came */
 	uint64_t next_in, next_out; /* sequence numbers */

@@ -211,7 +211,7 @@ static pid_t start_talker(int go, int talked)
 
 static void over_ipc_a_process_is_cut(void **state)
 {
-	int go[2], talked[2], status = -1, two = connect_to(tcp);
+	int go[2] = { -1, -1 }, talked[2] = { -1, -1 }, status = -1, two = connect_to(tcp);
 	uint8_t byte = 0;
 	(void)state;
 
