@@ -449,7 +449,7 @@ static void hoard(unsigned parked)
 		peer_wait_parked(&another, parked); /* it has been handled */
 		peer_fini(&another);
 	}
-	assert_int_equal(peer_cuts(&peer), 1);
+	assert_int_not_equal(peer_cuts(&peer), 0); /* more than once where that took until the next tick */
 }
 
 static void who_has_most_kept_is_cut_off_and_nobody_else(void **state)
@@ -483,8 +483,9 @@ static void a_connection_that_is_not_found_is_looked_for_again(void **state)
 	peer_send(&peer);
 	hoard(1);
 	peer_wait_parked(&peer, 0);
+	unsigned before = peer_cuts(&peer);
 	peer_sleep(server, 1000000);
-	assert_true(peer_cuts(&peer) > 1);
+	assert_true(peer_cuts(&peer) > before);
 	asking_answer();
 }
 
