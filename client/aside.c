@@ -140,6 +140,8 @@ static void free_endpoints(struct aside_channel *channel)
 	for (;;) {
 		pthread_mutex_lock(&channel->mutex);
 		struct endpoint *endpoint = channel->n_endpoints > 0 ? channel->endpoints[--channel->n_endpoints] : NULL;
+		if (endpoint != NULL)
+			endpoint_leave(endpoint);
 		pthread_mutex_unlock(&channel->mutex);
 		if (endpoint == NULL)
 			return;
@@ -163,6 +165,7 @@ void aside_channel_close(struct aside_channel *channel)
 		pthread_join(channel->thread, NULL);
 	resolver_close(channel->resolver);
 	free_endpoints(channel);
+	closers_wait(&channel->closers);
 	pthread_mutex_lock(&channel->mutex);
 	channel_run_callbacks(channel);
 	pthread_mutex_unlock(&channel->mutex);

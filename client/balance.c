@@ -40,6 +40,13 @@ struct endpoint *balance_pick(struct aside_channel *channel, const struct endpoi
 	return up[a]->n_attempts <= up[b]->n_attempts ? up[a] : up[b];
 }
 
+bool balance_elsewhere(struct aside_channel *channel, const struct endpoint *endpoint, int64_t now_us)
+{
+	struct endpoint *other = balance_pick(channel, endpoint, now_us);
+
+	return other != NULL && other != endpoint;
+}
+
 void balance_succeeded(struct endpoint *endpoint)
 {
 	endpoint->failures = 0;

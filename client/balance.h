@@ -8,6 +8,9 @@
 /* Not `other`, unless it is alone; NULL: none takes calls. */
 struct endpoint *balance_pick(struct aside_channel *channel, const struct endpoint *other, int64_t now_us);
 
+/* Whether another than `endpoint` takes calls. */
+bool balance_elsewhere(struct aside_channel *channel, const struct endpoint *endpoint, int64_t now_us);
+
 /* An attempt there has ended as a server should let it end, or not. */
 void balance_succeeded(struct endpoint *endpoint);
 void balance_failed(struct endpoint *endpoint, int64_t now_us);

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "balance.h"
+#include "upkeep.h"
 
 #define FLUSH_CALLS 128 /* so that the server has something to do meanwhile */
 #define LOOK_US 1000000
@@ -216,13 +217,6 @@ static void delay(struct aside_channel *channel, struct pending *call, int64_t u
 	set_timer(channel, call);
 }
 
-static bool is_elsewhere(struct aside_channel *channel, const struct endpoint *endpoint, int64_t now_us)
-{
-	struct endpoint *other = balance_pick(channel, endpoint, now_us);
-
-	return other != NULL && other != endpoint;
-}
-
 /* Why a call ends that had no reply and is not tried again. */
 static const struct failure *why_not(const struct pending *call, const struct endpoint *endpoint)
 {
@@ -245,7 +239,7 @@ void channel_fail_attempt(struct aside_channel *channel, struct attempt *attempt
 			return; /* the other one may still succeed */
 	bool again = (call->stream == NULL || (cause != RETRY_UNKNOWN && stream_may_repeat(call->stream))) &&
 			retry_wanted(&channel->budget, call->method, cause, call->tries, retry_after_us,
-					is_elsewhere(channel, endpoint, now), channel_random(channel), &delay_us);
+					balance_elsewhere(channel, endpoint, now), channel_random(channel), &delay_us);
 	if (!again || now + delay_us >= call->deadline_us) {
 		channel_end(channel, call, call->received != NULL ? NULL : why_not(call, endpoint));
 		return;
@@ -274,7 +268,7 @@ static void hedge(struct aside_channel *channel, struct pending *call, int64_t n
 	struct endpoint *first = call->attempts[0].endpoint;
 
 	call->hedge_us = 0;
-	if (call->state == PENDING_PLACED && is_elsewhere(channel, first, now) && budget_take(&channel->budget))
+	if (call->state == PENDING_PLACED && balance_elsewhere(channel, first, now) && budget_take(&channel->budget))
 		try_at(channel, call, &call->attempts[1], balance_pick(channel, first, now));
 }
 
@@ -344,80 +338,17 @@ void channel_run_callbacks(struct aside_channel *channel)
 		endpoint_flush(channel->endpoints[i], channel_now_us());
 }
 
-/* A server that keeps silent although it has a request of ours is gone. */
-static void check_silence(struct aside_channel *channel, int64_t now)
-{
-	for (size_t i = 0; i < channel->n_endpoints; i++) {
-		struct endpoint *endpoint = channel->endpoints[i];
-		if (endpoint_is_connected(endpoint) && endpoint->waiting_since_us + SILENCE_US <= now)
-			channel_lose(channel, endpoint);
-	}
-}
-
-/* A connection that is old leaves while others take its calls, and is made anew when it has none. */
-static void check_age(struct aside_channel *channel, int64_t now)
-{
-	for (size_t i = 0; i < channel->n_endpoints; i++) {
-		struct endpoint *endpoint = channel->endpoints[i];
-		if (!endpoint_is_connected(endpoint) || endpoint->old_us > now)
-			continue;
-		if (endpoint->n_attempts == 0)
-			channel_lose(channel, endpoint);
-		else if (is_elsewhere(channel, endpoint, now))
-			endpoint_retire(endpoint);
-	}
-}
-
-/* Opens the connections a call waits for, or closes one for want of calls; true: it did, without the mutex for a while. */
-static bool rest_or_rouse(struct aside_channel *channel, int64_t now)
-{
-	for (size_t i = 0; i < channel->n_endpoints; i++) {
-		struct endpoint *endpoint = channel->endpoints[i];
-		if (endpoint->state == ENDPOINT_IDLE && !TAILQ_EMPTY(&channel->waiting))
-			endpoint_rouse(endpoint);
-		if (endpoint_keep_until(endpoint) > now)
-			continue;
-		endpoint_rest(endpoint);
-		return true;
-	}
-	return false;
-}
-
-/* Frees one that is no longer listed and has no calls; false: there is none such. */
-static bool free_unlisted(struct aside_channel *channel)
-{
-	for (size_t i = 0; i < channel->n_endpoints; i++) {
-		struct endpoint *endpoint = channel->endpoints[i];
-		if (endpoint->listed || endpoint->n_attempts > 0)
-			continue;
-		channel->endpoints[i] = channel->endpoints[--channel->n_endpoints];
-		pthread_cond_broadcast(&channel->changed);
-		pthread_mutex_unlock(&channel->mutex);
-		endpoint_free(endpoint);
-		pthread_mutex_lock(&channel->mutex);
-		return true;
-	}
-	return false;
-}
-
 /* When the thread has something to do, if nobody wakes it before.  As long as calls come it looks every second, so that
  * most need not wake it for their deadline. */
 static int64_t next_look(struct aside_channel *channel, int64_t now)
 {
-	int64_t due = timers_first(&channel->timers);
+	int64_t due = timers_first(&channel->timers), upkeep_us = upkeep_due(channel);
 
+	if (upkeep_us < due)
+		due = upkeep_us;
 	if (channel->last_handle != channel->next_handle && now + LOOK_US < due)
 		due = now + LOOK_US;
 	channel->last_handle = channel->next_handle;
-	for (size_t i = 0; i < channel->n_endpoints; i++) {
-		const struct endpoint *endpoint = channel->endpoints[i];
-		if (endpoint_is_connected(endpoint) && endpoint->waiting_since_us + SILENCE_US < due)
-			due = endpoint->waiting_since_us + SILENCE_US;
-		if (endpoint->state == ENDPOINT_UP && endpoint->n_attempts == 0 && endpoint->old_us < due)
-			due = endpoint->old_us;
-		if (endpoint_keep_until(endpoint) < due)
-			due = endpoint_keep_until(endpoint);
-	}
 	return due;
 }
 
@@ -441,10 +372,7 @@ void *channel_run(void *arg)
 	pthread_mutex_lock(&channel->mutex);
 	while (!channel->closing) {
 		int64_t now = channel_now_us();
-		check_silence(channel, now);
-		check_age(channel, now);
-		if (free_unlisted(channel) || rest_or_rouse(channel, now))
-			continue;
+		bool more = upkeep(channel, now);
 		while (timers_first(&channel->timers) <= now)
 			on_timer(channel, timers_take(&channel->timers), now);
 		if (channel->ended != NULL || channel->streams != NULL) {
@@ -453,7 +381,8 @@ void *channel_run(void *arg)
 		}
 		for (size_t i = 0; i < channel->n_endpoints; i++) /* what timers have queued */
 			endpoint_flush(channel->endpoints[i], now);
-		wait_until(channel, next_look(channel, now));
+		if (!more)
+			wait_until(channel, next_look(channel, now));
 	}
 	pthread_mutex_unlock(&channel->mutex);
 	return NULL;

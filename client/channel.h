@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <sys/types.h>
 
+#include "closers.h"
 #include "endpoint.h"
 #include "retry.h"
 #include "stream.h"
@@ -33,6 +34,7 @@ struct aside_channel {
 	struct resolver *resolver;
 	struct endpoint *endpoints[ENDPOINTS_MAX];
 	size_t n_endpoints;
+	struct closers closers;
 	uint8_t *hello; /* the serialized HELLO frame */
 	size_t hello_size;
 	uint64_t next_id;     /* of an attempt */

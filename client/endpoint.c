@@ -9,6 +9,7 @@
 #include "channel.h"
 #include "wire/status.h"
 
+#define BACKOFF_TRIES_MAX 7 /* some two seconds: well within what a call waits for a connection */
 #define MESSAGE_BYTES_MAX (1u << 20) /* frames beyond this go in the next message */
 
 /* Whether the server has answered HELLO. */
@@ -157,13 +158,14 @@ static bool send_one(struct endpoint *endpoint, int64_t now_us)
 /* Whether a message should leave now: one that says something, or one that waits with the server. */
 static bool wants_to_send(const struct endpoint *endpoint)
 {
-	if (!endpoint_is_connected(endpoint) || endpoint->ending)
+	if (!endpoint_is_connected(endpoint) || endpoint->link == NULL)
 		return false;
 	if (!is_greeted(endpoint))
 		return endpoint->outstanding == 0;
 	if (endpoint->n_queued > 0 || endpoint->frames_size > 0)
 		return !endpoint->sending && endpoint->outstanding < UNDER_WAY_MAX;
-	return endpoint->outstanding == 0 && endpoint->part_by_us == 0 && (endpoint->state == ENDPOINT_UP || endpoint->n_attempts > 0);
+	return endpoint->outstanding == 0 && endpoint->part_by_us == 0 &&
+			(endpoint->state == ENDPOINT_UP || endpoint->n_attempts > 0);
 }
 
 void endpoint_flush(struct endpoint *endpoint, int64_t now_us)
@@ -248,18 +250,26 @@ void endpoint_begin(struct endpoint *endpoint)
 	while (endpoint->session == 0);
 	endpoint->sending = false;
 	endpoint->next_out = endpoint->next_in = 1;
+	endpoint->unanswered++;
 	endpoint->waiting_since_us = endpoint->calm_since_us = channel_now_us();
 	endpoint->stream_items = 0;
 	endpoint->stream_bytes = 0;
 	set_state(endpoint, endpoint->listed ? ENDPOINT_UP : ENDPOINT_LEAVING);
 }
 
-void endpoint_end(struct endpoint *endpoint)
+static void end_session(struct endpoint *endpoint, enum endpoint_state state)
 {
 	forget_early(endpoint);
 	endpoint->frames_size = 0;
 	endpoint->session = 0;
-	set_state(endpoint, ENDPOINT_DOWN);
+	set_state(endpoint, state);
+}
+
+void endpoint_end(struct endpoint *endpoint)
+{
+	end_session(endpoint, ENDPOINT_DOWN);
+	if (endpoint->unanswered >= UNANSWERED_MAX && endpoint->part_by_us == 0)
+		endpoint->part_by_us = channel_now_us(); /* its link would connect again at once */
 }
 
 void endpoint_retire(struct endpoint *endpoint)
@@ -314,54 +324,70 @@ void endpoint_part(struct endpoint *endpoint)
 	if (endpoint->part_by_us != 0)
 		return;
 	endpoint->part_by_us = channel_now_us() + PART_US;
+	endpoint_retire(endpoint); /* no call begins here meanwhile */
 	if (endpoint_is_connected(endpoint) && endpoint_put(endpoint, &goaway))
 		endpoint_flush(endpoint, channel_now_us());
 }
 
-/* With the mutex held: until nothing comes in any more. */
-static void wait_parted(struct endpoint *endpoint)
+bool endpoint_has_parted(const struct endpoint *endpoint, int64_t now_us)
 {
-	struct timespec until = { endpoint->part_by_us / 1000000, endpoint->part_by_us % 1000000 * 1000 };
-
-	while (endpoint->outstanding > 0 && endpoint_is_connected(endpoint))
-		if (pthread_cond_timedwait(&endpoint->channel->changed, &endpoint->channel->mutex, &until) != 0)
-			return;
+	return endpoint->part_by_us != 0 &&
+			(endpoint->outstanding == 0 || !endpoint_is_connected(endpoint) || endpoint->part_by_us <= now_us);
 }
 
-/* With the mutex held, but for a while: the link is closed, and no event of it runs any more. */
-static void close_link(struct endpoint *endpoint)
+/* From now on, or after a while if it was in vain so far. */
+static void connect_later(struct endpoint *endpoint, int64_t now_us)
 {
-	endpoint_part(endpoint);
-	wait_parted(endpoint);
-	endpoint->ending = true;
-	pthread_mutex_unlock(&endpoint->channel->mutex);
-	link_close(endpoint->link);
-	pthread_mutex_lock(&endpoint->channel->mutex);
-	endpoint->link = NULL;
+	unsigned tries = endpoint->unanswered < BACKOFF_TRIES_MAX ? endpoint->unanswered : BACKOFF_TRIES_MAX;
+
+	endpoint->connect_at_us = now_us;
+	if (tries >= UNANSWERED_MAX)
+		endpoint->connect_at_us += retry_backoff_us(tries, channel_random(endpoint->channel));
 }
 
-void endpoint_rest(struct endpoint *endpoint)
+void endpoint_disconnect(struct endpoint *endpoint)
 {
-	endpoint_retire(endpoint); /* no call begins here meanwhile */
-	close_link(endpoint);
-	endpoint_end(endpoint);
-	set_state(endpoint, ENDPOINT_IDLE);
+	struct link *link = TAKE(endpoint->link);
+
+	if (link != NULL) {
+		pthread_mutex_unlock(&endpoint->channel->mutex);
+		link_stop(link);
+		pthread_mutex_lock(&endpoint->channel->mutex);
+	}
+	closers_add(&endpoint->channel->closers, link);
 	endpoint->part_by_us = 0;
 	endpoint->outstanding = 0;
-	endpoint->ending = false;
+	endpoint->old_us = INT64_MAX;
+	connect_later(endpoint, channel_now_us());
+	end_session(endpoint, ENDPOINT_IDLE);
 }
 
 void endpoint_rouse(struct endpoint *endpoint)
 {
+	set_state(endpoint, ENDPOINT_DOWN);
+}
+
+void endpoint_connect(struct endpoint *endpoint, int64_t now_us)
+{
 	if (connect_link(endpoint, NULL) == ASIDE_OK)
-		set_state(endpoint, ENDPOINT_DOWN);
+		return;
+	endpoint->unanswered += UNANSWERED_MAX;
+	connect_later(endpoint, now_us);
+}
+
+void endpoint_leave(struct endpoint *endpoint)
+{
+	struct timespec until;
+
+	endpoint_part(endpoint);
+	until = (struct timespec){ endpoint->part_by_us / 1000000, endpoint->part_by_us % 1000000 * 1000 };
+	while (!endpoint_has_parted(endpoint, channel_now_us()))
+		(void)pthread_cond_timedwait(&endpoint->channel->changed, &endpoint->channel->mutex, &until);
+	endpoint_disconnect(endpoint);
 }
 
 void endpoint_free(struct endpoint *endpoint)
 {
-	pthread_mutex_lock(&endpoint->channel->mutex);
-	close_link(endpoint);
-	pthread_mutex_unlock(&endpoint->channel->mutex);
 	forget_early(endpoint);
 	free(endpoint->frames);
 	free(endpoint);

@@ -1,10 +1,14 @@
 /* One server of a channel: its connection, its session and the attempts under way there.
  *
- *     DOWN ──up──▶ UP ──retired──▶ LEAVING        (down from anywhere: DOWN)
- *      ▲            └──no calls──▶ IDLE
- *      └──a call wants it───────────┘
+ *     DOWN ──up──▶ UP ──retired──▶ LEAVING ──parted──▶ IDLE        (down from anywhere: DOWN)
+ *      ▲                                                │
+ *      └──────────── it is wanted ──────────────────────┘
  *
- * Retired: by GOAWAY or a refusal that says the same, by age, or struck off the list; so too one that comes up unlisted.
+ * Retired: by GOAWAY or a refusal that says the same, by age, for want of calls, or struck off the list; so too one that
+ * comes up unlisted.  There is one way to close a connection of which the client has had enough: without calls it *parts*
+ * (tells the server GOAWAY, which then gives back all requests), then its link is closed, and a new one is opened when a
+ * connection is wanted again; after several in a row whose HELLO was not answered, or not so that it can be read, not
+ * before a while.
  * HELLO leaves as soon as it is UP, and one request always waits with the server: so that an idle client hears that
  * the server leaves, or that it is gone.  Calls queue until HELLO is answered, while a message is on its way out, and
  * while several are under way; then everything queued goes in the next: no timer, no delay when idle.  Everything here is under the
@@ -19,12 +23,14 @@
 /* A server that has not answered a request for so long is gone, whatever TCP says: it answers one within 20 s. */
 #define SILENCE_US 30000000ll
 #define PART_US 100000ll
+/* Sessions in a row that the server has not answered as it should, before it is given time. */
+#define UNANSWERED_MAX 3
 
 enum endpoint_state {
-	ENDPOINT_DOWN,
+	ENDPOINT_DOWN, /* is to be connected: by its link, or (without one) from connect_at_us on */
 	ENDPOINT_UP,
 	ENDPOINT_LEAVING, /* takes no further calls */
-	ENDPOINT_IDLE,    /* without a link, until a call wants one */
+	ENDPOINT_IDLE,    /* without a link, until it is wanted */
 };
 
 /* A message that came before its turn. */
@@ -38,9 +44,10 @@ struct endpoint {
 	struct aside_channel *channel;
 	char url[ASIDE_ADDRESS_MAX];
 	bool listed; /* among the channel's addresses: others only end their calls */
-	struct link *link; /* NULL: IDLE */
+	struct link *link; /* NULL: none */
 	int64_t part_by_us; /* of one that parts: when its link closes, whatever the server says; 0: it does not */
-	bool ending;        /* the link closes: nothing is sent any more */
+	int64_t connect_at_us; /* when the next link may be opened */
+	unsigned unanswered; /* sessions, and links that could not be opened, since a server has last answered as it should */
 	enum endpoint_state state;
 	int64_t old_us; /* when the connection has its maximum age; INT64_MAX: never */
 	int64_t calm_since_us; /* since when there are no attempts */
@@ -70,21 +77,30 @@ bool endpoint_is_connected(const struct endpoint *endpoint);
 /* Its address is no longer the channel's: freed when its calls have ended. */
 void endpoint_unlist(struct endpoint *endpoint);
 
-/* Tells the server GOAWAY, which then gives back all requests: nng 1.5.2 may never finish closing a connection on which
- * a message is just coming in (wire/socket.h).  No attempt may be there.  endpoint_free() waits for it, PART_US at most. */
-void endpoint_part(struct endpoint *endpoint);
-
-/* Parts, and waits for its link's events.  Without the mutex. */
-void endpoint_free(struct endpoint *endpoint);
-
-/* Until when a connection without calls is kept; INT64_MAX: for ever. */
+/* Until when a connection without calls is kept that is idle; INT64_MAX: for ever. */
 int64_t endpoint_keep_until(const struct endpoint *endpoint);
 
-/* IDLE: parts, without the mutex for a while.  UP, and no attempt may be there.  On the channel's thread. */
-void endpoint_rest(struct endpoint *endpoint);
+/* Tells the server GOAWAY, which then gives back all requests: nng 1.5.2 may never finish closing a connection on which
+ * a message is just coming in (wire/socket.h).  No attempt may be there. */
+void endpoint_part(struct endpoint *endpoint);
 
-/* IDLE no more: connects.  On the channel's thread. */
+/* Whether that is done: PART_US later at the latest. */
+bool endpoint_has_parted(const struct endpoint *endpoint, int64_t now_us);
+
+/* IDLE: of one that has parted the link closes.  Lets go of the mutex for a moment, while events of the link run. */
+void endpoint_disconnect(struct endpoint *endpoint);
+
+/* DOWN: of one that is IDLE and wanted. */
 void endpoint_rouse(struct endpoint *endpoint);
+
+/* Opens a link; one that cannot be opened is tried again later.  DOWN, and without a link. */
+void endpoint_connect(struct endpoint *endpoint, int64_t now_us);
+
+/* Parts, waits for it, and disconnects.  On the thread of whoever closes the channel. */
+void endpoint_leave(struct endpoint *endpoint);
+
+/* Has no link, nor attempts. */
+void endpoint_free(struct endpoint *endpoint);
 
 /* Puts an attempt in the queue, with a call id.  endpoint_flush() sends it. */
 void endpoint_queue(struct endpoint *endpoint, struct attempt *attempt);

@@ -64,7 +64,8 @@ static void handle_goaway(struct aside_channel *channel, struct endpoint *endpoi
 	}
 }
 
-static void handle_hello(struct endpoint *endpoint, const struct frame *frame)
+/* False where it cannot be read. */
+static bool handle_hello(struct endpoint *endpoint, const struct frame *frame)
 {
 	Aside__Rpc__V1__Hello *hello = NULL;
 	struct attempt *attempt;
@@ -72,7 +73,7 @@ static void handle_hello(struct endpoint *endpoint, const struct frame *frame)
 	if (validate(&aside__rpc__v1__hello__descriptor, frame->payload, NULL) == ASIDE_OK)
 		hello = aside__rpc__v1__hello__unpack(NULL, frame->payload.size, frame->payload.data);
 	if (hello == NULL)
-		return;
+		return false;
 	if (hello->limits != NULL) {
 		endpoint->stream_items = hello->limits->stream_items;
 		endpoint->stream_bytes = hello->limits->stream_bytes;
@@ -81,6 +82,7 @@ static void handle_hello(struct endpoint *endpoint, const struct frame *frame)
 	TAILQ_FOREACH(attempt, &endpoint->attempts, member)
 		if (attempt->call->stream != NULL)
 			stream_on_greeted(attempt->call->stream);
+	return true;
 }
 
 static void handle_call_frame(struct aside_channel *channel, struct endpoint *endpoint, struct received *received,
@@ -111,9 +113,9 @@ static void handle_frames(struct aside_channel *channel, struct endpoint *endpoi
 	while ((code = envelope_next(&reader, &frame, &more, NULL)) == ASIDE_OK && more) {
 		if (frame.kind == FRAME_GOAWAY)
 			handle_goaway(channel, endpoint, &frame);
-		else if (frame.kind == FRAME_HELLO)
-			handle_hello(endpoint, &frame);
-		else
+		else if (frame.kind == FRAME_HELLO && !handle_hello(endpoint, &frame))
+			channel_lose(channel, endpoint);
+		else if (frame.kind != FRAME_HELLO)
 			handle_call_frame(channel, endpoint, received, &frame);
 	}
 	if (code != ASIDE_OK)
@@ -166,6 +168,8 @@ static void take(struct aside_channel *channel, struct endpoint *endpoint, uint6
 	while ((received = endpoint_next(endpoint, sequence, received)) != NULL) {
 		handle_frames(channel, endpoint, received);
 		received = NULL;
+		if (endpoint_is_connected(endpoint))
+			endpoint->unanswered = 0;
 	}
 }
 
@@ -196,8 +200,10 @@ static void on_replied(void *user, uint64_t session, void *handle, struct bytes 
 		channel_lose(channel, endpoint);
 	}
 	endpoint_flush(endpoint, now);
-	if (endpoint->part_by_us != 0 && endpoint->outstanding == 0)
+	if (endpoint->part_by_us != 0 && endpoint->outstanding == 0) {
 		pthread_cond_broadcast(&channel->changed);
+		channel_wake(channel);
+	}
 	channel_unlock(channel);
 }
 

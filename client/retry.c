@@ -35,8 +35,7 @@ enum retry_cause retry_cause(const struct aside_status *status)
 	return status->code == ASIDE_RESOURCE_EXHAUSTED && status->not_executed ? RETRY_REFUSED : RETRY_NEVER;
 }
 
-/* Half to one and a half times as long, each time twice as long. */
-static int64_t backoff_us(unsigned tries, uint64_t random)
+int64_t retry_backoff_us(unsigned tries, uint64_t random)
 {
 	int64_t us = BACKOFF_MIN_US;
 
@@ -56,7 +55,7 @@ bool retry_wanted(struct budget *budget, const struct aside_method *method, enum
 		return false;
 	if (cause == RETRY_LEAVING && elsewhere)
 		return true;
-	*ret_delay_us = backoff_us(tries, random);
+	*ret_delay_us = retry_backoff_us(tries, random);
 	if (retry_after_us > 0)
 		*ret_delay_us = (int64_t)(retry_after_us + random % (retry_after_us + 1));
 	return cause == RETRY_LEAVING || budget_take(budget);

@@ -36,6 +36,10 @@ enum retry_cause {
 /* What a reply with this status calls for. */
 enum retry_cause retry_cause(const struct aside_status *status);
 
+/* How long to wait before the next of several tries: half to one and a half times as long, each time twice as long, from
+ * 20 ms to 5 s. */
+int64_t retry_backoff_us(unsigned tries, uint64_t random);
+
 /* Whether to try again; *ret_delay_us says after how long.  `tries` have been sent; `retry_after_us` is the server's own
  * (0: none); `elsewhere`: another server takes calls; `random` jitters. */
 bool retry_wanted(struct budget *budget, const struct aside_method *method, enum retry_cause cause, unsigned tries,

@@ -40,6 +40,7 @@ struct link {
 	atomic_int pipe; /* the connection's; 0: none */
 	int gone;        /* the last one that ended before it was told */
 	pthread_mutex_t order; /* of what is told of connections */
+	atomic_bool stopped; /* nothing is told any more; changed with `order` */
 	pthread_mutex_t mutex;
 	struct request *idle;
 	struct request requests[REQUESTS_MAX];
@@ -85,7 +86,9 @@ static void on_request(void *arg)
 	if (rv == 0)
 		msg = nng_aio_get_msg(request->aio);
 	set_idle(request);
-	if (msg != NULL)
+	if (link->stopped)
+		nng_msg_free(msg);
+	else if (msg != NULL)
 		link->events.replied(link->events.user, session, msg,
 				(struct bytes){ nng_msg_body(msg), nng_msg_len(msg) });
 	else
@@ -99,7 +102,9 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 	int id = nng_pipe_id(pipe);
 
 	pthread_mutex_lock(&link->order);
-	if (event == NNG_PIPE_EV_ADD_POST && id != link->gone) {
+	if (link->stopped) {
+		; /* nng may have kept the socket: what it still tells is for nobody */
+	} else if (event == NNG_PIPE_EV_ADD_POST && id != link->gone) {
 		link->pipe = id;
 		link->events.up(link->events.user);
 	} else if (event == NNG_PIPE_EV_REM_POST && id == link->pipe) {
@@ -187,6 +192,7 @@ enum aside_code link_open(const char *url, const struct aside_options *options, 
 	link->events = *events;
 	rv = start(link, url, options);
 	if (rv != 0) {
+		link_stop(link);
 		link_close(link);
 		return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_ADDRESS",
 				"%s: %s (tcp://HOST:PORT, tls+tcp://HOST:PORT, ipc:///PATH, ws://HOST:PORT/PATH)", url,
@@ -232,14 +238,19 @@ void link_reset(struct link *link)
 
 /* Requests end before their socket: nng 1.5.2 takes a receive that a callback starts while the socket closes, and
  * leaves it on a freed queue. */
-void link_close(struct link *link)
+void link_stop(struct link *link)
 {
-	if (link == NULL)
-		return;
+	pthread_mutex_lock(&link->order);
+	link->stopped = true;
+	pthread_mutex_unlock(&link->order);
 	for (unsigned i = 0; i < REQUESTS_MAX; i++)
 		if (link->requests[i].aio != NULL)
 			nng_aio_stop(link->requests[i].aio);
-	if (!socket_close(link->socket))
+}
+
+void link_close(struct link *link)
+{
+	if (link == NULL || !socket_close(link->socket))
 		return;
 	for (unsigned i = 0; i < REQUESTS_MAX; i++)
 		nng_aio_free(link->requests[i].aio);

@@ -12,7 +12,7 @@
 
 struct link;
 
-/* All run on nng's threads, several at once: must not block. */
+/* All run on nng's threads, several at once: must not block.  None runs after link_stop(). */
 struct link_events {
 	/* In turns: of a connection that ends before anybody could be told neither is. */
 	void (*up)(void *user);
@@ -40,5 +40,9 @@ void link_release(void *handle);
 /* Drops the connection; another is made. */
 void link_reset(struct link *link);
 
-/* No event runs afterwards.  Not from an event. */
+/* No event runs afterwards, not even of requests that wait: waits for those that run.  Nothing is sent any more.  Not
+ * from an event. */
+void link_stop(struct link *link);
+
+/* Frees one that has stopped; NULL is fine.  May take two seconds (wire/socket.h). */
 void link_close(struct link *link);

@@ -387,6 +387,34 @@ static void a_session_that_the_server_forgot_is_begun_anew(void **state)
 	peer_close(&peer);
 }
 
+/* A session without the server's limits would be one whose streams wait for ever. */
+static void a_hello_that_cannot_be_read_is_asked_for_again(void **state)
+{
+	static const uint8_t noise[] = { 0xFF, 0xFF };
+	struct frame hello = { .kind = FRAME_HELLO, .payload = { noise, sizeof noise } };
+	struct aside_call_options options = { .wait_for_ready = true };
+	uint8_t body[ENVELOPE_HEAD_MAX + 64];
+	struct aside_channel *channel;
+	struct ending ending;
+	static struct peer peer;
+
+	(void)state;
+	peer_open(&peer, "mumbles");
+	channel = open_channel(peer.url, NULL);
+	start(channel, &echo, &options, &ending);
+	for (unsigned i = 0; i < 5; i++) { /* beyond what the client takes for a mishap */
+		peer_wait_anew(&peer);
+		struct envelope_head head = { peer.session, 1 };
+		uint8_t *end = envelope_frame_write(&hello, envelope_head_write(&head, body));
+		peer_say_bytes(&peer, body, (size_t)(end - body));
+	}
+	peer_wait_anew(&peer);
+	answer(&peer, ASIDE_OK, false, 0);
+	assert_int_equal(wait_for(&ending), ASIDE_OK);
+	aside_channel_close(channel);
+	peer_close(&peer);
+}
+
 static void bytes_that_are_no_envelope_end_the_connection(void **state)
 {
 	struct aside_channel *channel;
@@ -428,6 +456,7 @@ int main(void)
 		cmocka_unit_test(nothing_follows_hello_before_it_is_answered),
 		cmocka_unit_test(a_slow_answer_is_asked_for_twice),
 		cmocka_unit_test(a_session_that_the_server_forgot_is_begun_anew),
+		cmocka_unit_test(a_hello_that_cannot_be_read_is_asked_for_again),
 		cmocka_unit_test(bytes_that_are_no_envelope_end_the_connection),
 	};
 

@@ -24,7 +24,7 @@
 #define LONG_MS_MAX 8000
 #define ABANDON_ONE_IN 12
 #define CUT_OFF_MAX 5 /* calls, by the end of the channel */
-#define CLOSE_US_MAX 1000000
+#define CLOSE_US_MAX 3000000 /* of which nng may take two thirds */
 #define REST_US_MAX 12000000 /* of a reader who stops */
 
 static struct {

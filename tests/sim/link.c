@@ -1,6 +1,7 @@
 /* The client's side of the network: client/transport.h. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "fibers.h"
 #include "referee.h"
@@ -10,6 +11,12 @@
 
 #define RECONNECT_US_MIN 50000
 #define RECONNECT_US_MAX 1000000
+#define CLOSE_US 2000
+#define SLOW_CLOSE_US 2000000
+#define SLOW_CLOSE_ONE_IN 10
+#define NO_LINK_ONE_IN 4 /* of those that are opened anew */
+#define GARBLED_PIPES 10 /* made in vain at once ... */
+#define GARBLED_US 500000 /* ... and one more each time */
 
 static bool enter_link(struct link *link)
 {
@@ -136,6 +143,16 @@ void arrive_at_client(struct event *event)
 	end_request(pipe->link, request, TAKE(event->parcel));
 }
 
+/* A client that is not understood does not ask all the time. */
+static void check_garbled(struct transport *transport)
+{
+	int64_t now_us = fiber_now_us();
+
+	if (transport->garbled_until_us > now_us &&
+			++transport->garbled_pipes > GARBLED_PIPES + (now_us - transport->garbled_since_us) / GARBLED_US)
+		sim_fail("a client connects again and again to a server it does not understand");
+}
+
 static void run_connect(struct event *event)
 {
 	struct link *link = event->link;
@@ -152,6 +169,7 @@ static void run_connect(struct event *event)
 	struct pipe *pipe = calloc(1, sizeof *pipe);
 	*pipe = (struct pipe){ .id = ++net.last_pipe, .link = link, .transport = transport, .open = { true, true } };
 	LIST_INSERT_HEAD(&net.pipes, pipe, entry);
+	check_garbled(transport);
 	link->pipe = pipe;
 	link->session = 0;
 	link->failures = 0;
@@ -171,11 +189,16 @@ static void connect_later(struct link *link, int64_t after_us)
 enum aside_code link_open(const char *url, const struct aside_options *options, const struct link_events *events,
 		struct link **ret, struct aside_status *err)
 {
-	struct link *link = calloc(1, sizeof *link);
+	struct link *link;
 
-	(void)err;
+	(void)options;
+	LIST_FOREACH(link, &net.links, entry)
+		if (strcmp(link->url, url) == 0)
+			break;
+	if (link != NULL && chance_one_in(NO_LINK_ONE_IN))
+		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "NO_SOCKET", "no socket can be opened just now");
+	link = calloc(1, sizeof *link);
 	link->events = *events;
-	link->ages = options->connection_age_ms != 0;
 	(void)snprintf(link->url, sizeof link->url, "%s", url);
 	TAILQ_INIT(&link->requests);
 	LIST_INSERT_HEAD(&net.links, link, entry);
@@ -218,31 +241,30 @@ void link_reset(struct link *link)
 
 	if (pipe == NULL)
 		return;
-	if (!pipe->cut && !pipe->disturbed && pipe->open[SERVER] && !link->ages)
+	if (!pipe->cut && !pipe->disturbed && pipe->open[SERVER])
 		referee_client_drops(link->session);
 	end_pipe(pipe, CLIENT);
 }
 
-/* As nng's: what waits ends first. */
-void link_close(struct link *link)
+void link_stop(struct link *link)
 {
-	bool was_up;
-
-	if (link == NULL)
-		return;
-	was_up = link->pipe != NULL;
 	link->closed = true;
 	while (link->running > 0)
 		(void)fiber_wait(link, INT64_MAX);
-	if (was_up && link->pipe != NULL)
+}
+
+/* As nng does, at times it takes long. */
+void link_close(struct link *link)
+{
+	if (link == NULL)
+		return;
+	fiber_sleep(chance_between(0, chance_one_in(SLOW_CLOSE_ONE_IN) ? SLOW_CLOSE_US : CLOSE_US));
+	if (link->pipe != NULL)
 		end_pipe(link->pipe, CLIENT);
 	while (!TAILQ_EMPTY(&link->requests)) {
 		struct request *request = TAILQ_FIRST(&link->requests);
 		TAILQ_REMOVE(&link->requests, request, entry);
-		link->events.replied(link->events.user, request->session, NULL, (struct bytes){ NULL, 0 });
 		free(request->parcel);
 		free(request);
 	}
-	if (was_up)
-		link->events.down(link->events.user);
 }

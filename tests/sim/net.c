@@ -156,12 +156,24 @@ void net_cut_off(const char *url, int64_t until_us)
 	}
 }
 
+void net_garble(const char *url, int64_t until_us)
+{
+	struct transport *transport = find_transport(url);
+
+	if (transport == NULL || transport->garbled_until_us > fiber_now_us())
+		return;
+	sim_trace("%s cannot be understood for %lld us", url, (long long)(until_us - fiber_now_us()));
+	transport->garbled_since_us = fiber_now_us();
+	transport->garbled_until_us = until_us;
+	transport->garbled_pipes = 0;
+}
+
 void net_heal(void)
 {
 	struct transport *transport;
 
 	LIST_FOREACH(transport, &net.transports, entry)
-		transport->silent_until_us = 0;
+		transport->silent_until_us = transport->garbled_until_us = 0;
 }
 
 void net_crash(const char *url, bool quietly)

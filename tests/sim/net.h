@@ -11,6 +11,8 @@
  *   - a partition: nothing arrives and no loss is noticed; later everything does, as tcp sends it again, or never
  *   - a server dies, with or without telling its peers, and another takes its address; what it was handed it may still
  *     have executed
+ *   - a socket takes two seconds to close, and another cannot be opened just now
+ *   - whoever answers at an address speaks another protocol
  *
  * What they cannot, and this does not: lose, repeat or change a single message of a living connection (tcp), send a
  * request twice (nng's resending is off), answer a request that was not made (nng matches replies). */
@@ -39,6 +41,9 @@ void net_lose_one(void);
 
 /* Nothing arrives at `url` or from there until then. */
 void net_cut_off(const char *url, int64_t until_us);
+
+/* What `url` says until then cannot be read. */
+void net_garble(const char *url, int64_t until_us);
 
 /* Everybody can be reached again. */
 void net_heal(void);

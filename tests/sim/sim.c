@@ -102,7 +102,7 @@ noreturn void sim_fail(const char *format, ...)
 /* What a seed may have befall. */
 struct fate {
 	unsigned nodes;
-	bool losses, crashes, partitions, drains, refusals;
+	bool losses, crashes, partitions, garble, drains, refusals;
 	uint32_t idle_ms, age_ms; /* of the channel's connections: aside/channel.h */
 	int64_t pause_us_max;
 };
@@ -110,6 +110,7 @@ struct fate {
 static struct {
 	struct fate fate;
 	struct node *nodes[NODES_MAX];
+	struct aside_channel *channel;
 	bool calm, still; /* nothing more shall happen; nothing does */
 	unsigned dying;
 } events;
@@ -123,6 +124,7 @@ static void draw_fate(struct fate *fate, struct weather *weather)
 	fate->losses = kind == 1 || kind == 4;
 	fate->crashes = kind == 2 || kind == 4;
 	fate->partitions = kind == 3 || kind == 4;
+	fate->garble = kind == 4 || (kind == 3 && chance_one_in(2));
 	fate->drains = kind >= 4;
 	fate->refusals = kind == 4 || (fate->losses && chance_one_in(2));
 	fate->idle_ms = chance_one_in(3) ? (uint32_t)chance_between(1, 2000) : 0;
@@ -171,6 +173,11 @@ static void cut_off(unsigned i)
 	net_cut_off(urls[i], fiber_now_us() + chance_between(1000, chance_one_in(3) ? 90000000 : 2000000));
 }
 
+static void garble(unsigned i)
+{
+	net_garble(urls[i], fiber_now_us() + chance_between(1000, 30000000));
+}
+
 static void lose(unsigned i)
 {
 	(void)i;
@@ -184,7 +191,7 @@ static void befall(void)
 		bool may;
 		void (*run)(unsigned i);
 	} all[] = { { events.fate.losses, lose }, { events.fate.crashes, crash }, { events.fate.partitions, cut_off },
-		{ events.fate.drains, restart } };
+		{ events.fate.garble, garble }, { events.fate.drains, restart } };
 	unsigned n = 0, drawn = 0;
 
 	for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
@@ -256,10 +263,23 @@ static void call_again(struct calling calling)
 	callers_wait();
 }
 
+/* Nobody calls: a channel stays connected all the same, unless it closes what is idle. */
+static void check_connected(void)
+{
+	enum aside_state state = aside_channel_state(events.channel);
+	int64_t until_us = fiber_now_us() + COME_BACK_US;
+
+	while (events.fate.idle_ms == 0 && state != ASIDE_STATE_READY && fiber_now_us() < until_us)
+		state = aside_channel_wait(events.channel, state, COME_BACK_US / 1000);
+	if (events.fate.idle_ms == 0 && state != ASIDE_STATE_READY)
+		sim_fail("a channel that should be ready is not");
+}
+
 /* Everybody has come to rest: both sides let go of everything, in time. */
 static void take_leave(void)
 {
 	fiber_sleep(SETTLE_US);
+	check_connected();
 	check_nodes(false);
 	fiber_sleep(SILENCE_US);
 	uint64_t arrived = net_arrived();
@@ -286,16 +306,17 @@ static void run(void)
 	memset(&events, 0, sizeof events);
 	draw_fate(&events.fate, &weather);
 	const struct fate *fate = &events.fate;
-	sim_trace("%u servers;%s%s%s%s%s; messages take up to %lld us, and %lld us; idle after %u ms, old after %u ms",
+	sim_trace("%u servers;%s%s%s%s%s%s; messages take up to %lld us, and %lld us; idle after %u ms, old after %u ms",
 			fate->nodes, fate->losses ? " losses" : "", fate->crashes ? " crashes" : "",
-			fate->partitions ? " partitions" : "", fate->drains ? " drains" : "",
+			fate->partitions ? " partitions" : "", fate->garble ? " garble" : "", fate->drains ? " drains" : "",
 			fate->refusals ? " refusals" : "", (long long)weather.delay_us_max,
 			(long long)weather.hand_over_us_max, fate->idle_ms, fate->age_ms);
 	history_open();
 	net_open(&weather);
 	for (unsigned i = 0; i < fate->nodes && i < NODES_MAX; i++)
 		events.nodes[i] = node_start(urls[i], events.fate.refusals);
-	struct calling calling = { .channel = open_channel(),
+	events.channel = open_channel();
+	struct calling calling = { .channel = events.channel,
 		.calls = 1 + (unsigned)chance_below(fate->drains ? CALLS_MAX * 4 : CALLS_MAX),
 		.pause_us_max = chance_between(1, 2000000),
 		.well = !fate->losses && !fate->crashes && !fate->partitions,

@@ -1,6 +1,7 @@
 /* The server's side of the network: server/rpc/transport.h. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "fibers.h"
 #include "referee.h"
@@ -132,6 +133,13 @@ void *transport_reply_new(size_t size, uint8_t **ret_body)
 	return parcel_new(size, ret_body);
 }
 
+/* Nobody can make anything of it. */
+static void garble(struct turn *turn, struct parcel *parcel)
+{
+	turn->pipe->disturbed = true;
+	memset(parcel->bytes, 0xFF, parcel->size);
+}
+
 /* The turn is over, whatever becomes of its reply. */
 static void give_back(struct turn *turn)
 {
@@ -156,6 +164,8 @@ void transport_send(struct turn *turn, void *reply)
 	int64_t bytes = count_bytes(parcel->size);
 
 	referee_server_says(turn->session, (struct bytes){ parcel->bytes, parcel->size });
+	if (transport->garbled_until_us > fiber_now_us())
+		garble(turn, parcel);
 	keep(transport, pipe, bytes);
 	transmit(pipe, CLIENT, (struct event){ .run = arrive_at_client, .request = turn->request, .parcel = parcel });
 	soon((struct event){ .run = run_sent, .pipe = pipe, .transport = transport, .kept_bytes = bytes + TURN_BYTES });

@@ -49,7 +49,6 @@ struct link {
 	uint64_t session; /* of the last request by this pipe; 0: none */
 	unsigned running; /* callbacks */
 	bool telling; /* `up` runs */
-	bool ages; /* its connections are dropped when they are old */
 	bool closed;
 };
 
@@ -58,7 +57,8 @@ struct transport {
 	struct transport_events events;
 	char url[ASIDE_ADDRESS_MAX];
 	bool listening, stopped, dead;
-	int64_t silent_until_us;
+	int64_t silent_until_us, garbled_since_us, garbled_until_us;
+	unsigned garbled_pipes; /* made meanwhile */
 	unsigned running, turns;
 };
 
