@@ -60,7 +60,7 @@ static bool send_all(struct batch *batch, struct connection *connection, struct 
 	return PQpipelineSync(connection->pg) == 1 && connection_flush(connection);
 }
 
-/* Gives the rows of one execution to its operations: by `ord`, which ascends, for a set. */
+/* Gives the rows of one execution to its operations: by `ord`, for a set, where each one's are together. */
 static bool distribute(PGresult *rows, struct op *const *ops, size_t n)
 {
 	unsigned n_rows = (unsigned)PQntuples(rows);
@@ -82,8 +82,11 @@ static bool distribute(PGresult *rows, struct op *const *ops, size_t n)
 			ord = ord << 8 | big[k];
 		if (ord == 0 || ord > n)
 			return false;
-		if (ops[ord - 1]->n_rows++ == 0)
-			ops[ord - 1]->first_row = row;
+		struct op *op = ops[ord - 1];
+		if (op->n_rows == 0)
+			op->first_row = row;
+		if (op->first_row + op->n_rows++ != row)
+			return false;
 	}
 	return true;
 }

@@ -1,4 +1,6 @@
--- Threads' messages that are kept: below before_seq, newest first; or above after_seq (not 0), oldest first.  P9.
+-- Threads' messages that are kept: below before_seq, newest first; or above after_seq (not 0), oldest first.  P9.  For
+-- each list one loop over its thread: rows come in the order they are asked for, and sorting them once more would cost a
+-- quarter of the whole.
 -- lane: read
 -- form: set
 -- thread: user_id
@@ -25,4 +27,3 @@ LEFT JOIN LATERAL (
 	(SELECT m.* FROM message m WHERE i.after_seq > 0 AND (a.is_staff OR i.user_id = i.caller) AND m.page_id = i.page_id
 		AND m.user_id = i.user_id AND m.seq > i.after_seq AND m.seq >= a.first_seq ORDER BY m.seq LIMIT i.n)
 ) m ON true
-ORDER BY i.ord, CASE WHEN i.after_seq = 0 THEN -m.seq ELSE m.seq END
