@@ -9,6 +9,8 @@ trap 'rm -rf "$dir"' EXIT
 
 sed -n '/^```c$/,/^```$/p' "$source/README.md" | sed '1d;$d' >"$dir/first.c"
 compile "$dir/first.c" "$dir/first" aside
+compile "$dir/first.c" "$dir/guarded" aside-guard
+nm -D "$dir/guarded" | grep -q ' T sendmsg$' # which nng finds before libc's
 
 # For stubs in other languages.
 protos=$(pkg-config --variable=protodir aside)
@@ -28,4 +30,5 @@ expect '^message 1$' "$dir/first" "$ASIDE_SERVER"
 expect '"seq": 2' "$build/client/aside" --as-user 42 call MessageService/SendMessage \
 	'{"pageId": 1, "clientKey": "QUJDREVGR0hJSktMTU5PUA==", "content": {"text": "And again"}}'
 expect '"text": "Hello!"' "$build/client/aside" --as-user 42 call MessageService/ListMessages '{"pageId": 1, "userId": 42}'
+expect '^message 1$' "$dir/guarded" "$ASIDE_SERVER" # with the key of the first: its answer
 expect '^serving' "$build/client/aside" health
