@@ -32,24 +32,25 @@ static bool send_bound(struct batch *batch, struct connection *connection, const
 	return PQsendQueryPrepared(connection->pg, name, bind->n, bind->values, bind->lengths, bind->formats, 1) == 1;
 }
 
-static bool send_locks(struct batch *batch, struct connection *connection, struct op *const *ops, size_t n)
+/* What is first in a batch: takes the pages' locks, or says where they stand. */
+static bool send_pages(struct batch *batch, struct connection *connection, struct op *const *ops, size_t n)
 {
 	int64_t ids[LANE_BATCH_MAX] = { 0 };
-	size_t distinct = 0;
 
 	for (size_t i = 0; i < n; i++)
 		ids[i] = ops[i]->page_id;
 	qsort(ids, n, sizeof *ids, compare_ids);
+	batch->n_pages = 0;
 	for (size_t i = 0; i < n; i++)
 		if (i == 0 || ids[i] != ids[i - 1])
-			ids[distinct++] = ids[i];
-	return bind_numbers(&batch->bind, ids, distinct, NULL) == ASIDE_OK &&
-			send_bound(batch, connection, "lock_pages");
+			batch->pages[batch->n_pages++] = ids[i];
+	return bind_numbers(&batch->bind, batch->pages, batch->n_pages, NULL) == ASIDE_OK &&
+			send_bound(batch, connection, CONNECTION_PAGES);
 }
 
 static bool send_all(struct batch *batch, struct connection *connection, struct op *const *ops, size_t n)
 {
-	if (connection->kind == LANE_WRITE && !send_locks(batch, connection, ops, n))
+	if (connection->kind != LANE_READ && !send_pages(batch, connection, ops, n))
 		return false;
 	for (size_t i = 0, size; i < n; i += size) {
 		size = execution_size(ops + i, n - i);
@@ -105,12 +106,12 @@ static void note_error(struct batch *batch, const PGresult *result)
 /* Reads one execution's result; false: the connection is lost. */
 static bool receive(struct batch *batch, struct connection *connection, struct op *const *ops, size_t n)
 {
-	PGresult *result = connection_result(connection), *rest;
+	PGresult *result = connection_answer(connection);
 	ExecStatusType status = PQresultStatus(result);
 
 	if (result == NULL)
 		return false;
-	if (status == PGRES_TUPLES_OK && n > 0) {
+	if (status == PGRES_TUPLES_OK) {
 		if (!distribute(result, ops, n))
 			(void)snprintf(batch->sqlstate, sizeof batch->sqlstate, "XX001");
 	} else {
@@ -118,22 +119,28 @@ static bool receive(struct batch *batch, struct connection *connection, struct o
 			note_error(batch, result);
 		PQclear(result);
 	}
-	while ((rest = connection_result(connection)) != NULL)
-		PQclear(rest);
 	return !connection_lost(connection);
 }
 
-static bool receive_all(struct batch *batch, struct connection *connection, struct op *const *ops, size_t n)
+/* The answer to send_pages(): of a replica it is kept. */
+static bool receive_pages(struct batch *batch, struct connection *connection)
+{
+	PGresult *result = connection_answer(connection);
+
+	if (result != NULL && PQresultStatus(result) == PGRES_FATAL_ERROR)
+		note_error(batch, result);
+	PQclear(batch->stand);
+	batch->stand = connection->kind == LANE_REPLICA ? result : NULL;
+	if (batch->stand == NULL)
+		PQclear(result);
+	return result != NULL && !connection_lost(connection);
+}
+
+/* false: the connection is lost. */
+static bool receive_sync(struct batch *batch, struct connection *connection)
 {
 	PGresult *sync;
 
-	if (connection->kind == LANE_WRITE && !receive(batch, connection, NULL, 0))
-		return false;
-	for (size_t i = 0, size; i < n; i += size) {
-		size = execution_size(ops + i, n - i);
-		if (!receive(batch, connection, ops + i, size))
-			return false;
-	}
 	/* An error of the commit itself comes before the Sync. */
 	while ((sync = connection_result(connection)) != NULL || !connection_lost(connection)) {
 		ExecStatusType status = PQresultStatus(sync);
@@ -144,6 +151,18 @@ static bool receive_all(struct batch *batch, struct connection *connection, stru
 			return true;
 	}
 	return false;
+}
+
+static bool receive_all(struct batch *batch, struct connection *connection, struct op *const *ops, size_t n)
+{
+	if (connection->kind != LANE_READ && !receive_pages(batch, connection))
+		return false;
+	for (size_t i = 0, size; i < n; i += size) {
+		size = execution_size(ops + i, n - i);
+		if (!receive(batch, connection, ops + i, size))
+			return false;
+	}
+	return receive_sync(batch, connection);
 }
 
 enum batch_end batch_run(struct batch *batch, struct connection *connection, size_t first, size_t n)
@@ -159,4 +178,29 @@ enum batch_end batch_run(struct batch *batch, struct connection *connection, siz
 	for (size_t i = 0; i < n; i++)
 		op_release(ops[i]);
 	return arrived ? BATCH_ABORTED : BATCH_LOST;
+}
+
+bool batch_ask(struct batch *batch, struct connection *connection, size_t first, size_t n)
+{
+	return send_pages(batch, connection, batch->ops + first, n) && PQpipelineSync(connection->pg) == 1 &&
+			connection_flush(connection);
+}
+
+PGresult *batch_heard(struct batch *batch, struct connection *connection)
+{
+	PGresult *result = connection_answer(connection);
+
+	if (result != NULL && PQresultStatus(result) == PGRES_FATAL_ERROR)
+		note_error(batch, result);
+	if (result != NULL && receive_sync(batch, connection) && PQresultStatus(result) == PGRES_TUPLES_OK)
+		return result;
+	PQclear(result);
+	return NULL;
+}
+
+void batch_fini(struct batch *batch)
+{
+	bind_fini(&batch->bind);
+	PQclear(batch->stand);
+	batch->stand = NULL;
 }

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,25 +20,70 @@
  * error of class 23, and the batch is sent again.  Ascending, so that two servers never wait for each other. */
 static const char lock_pages[] = "SELECT page_id FROM page WHERE page_id = ANY($1) ORDER BY page_id FOR UPDATE";
 
-const char connection_plan_settings[] =
-		"SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off;"
-		" SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off";
+/* Where pages stand, as the primary says it and as a replica does: see replica.h.  Page 0, which is none, asks which
+ * cluster it is. */
+#define PAGES_STAND(timeline) \
+	"SELECT p.last_event, p.first_event, p.first_message, " timeline " AS timeline," \
+	" CASE i.page_id WHEN 0 THEN (SELECT system_identifier FROM pg_control_system()) END AS cluster" \
+	" FROM unnest($1) WITH ORDINALITY AS i(page_id, ord) LEFT JOIN page p ON p.page_id = i.page_id ORDER BY i.ord"
 
-static enum aside_code broken(const struct connection *connection, const char *what, struct aside_status *err)
+static const char stand_of_primary[] = PAGES_STAND("(SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8))");
+
+/* By its control file, which may be behind, never ahead.  NULL: it is a standby no more. */
+static const char stand_of_replica[] = PAGES_STAND("(SELECT CASE WHEN pg_is_in_recovery() THEN"
+		" upper(lpad(to_hex(greatest(c.timeline_id, r.min_recovery_end_timeline)), 8, '0')) END"
+		" FROM pg_control_checkpoint() c, pg_control_recovery() r)");
+
+const char connection_plan_settings[] = "SELECT set_config(name, value, false) FROM (VALUES"
+		" ('plan_cache_mode', 'force_generic_plan'), ('jit', 'off'), ('enable_seqscan', 'off'),"
+		" ('enable_bitmapscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'),"
+		" ('enable_material', 'off')) AS settings(name, value)";
+
+/* What connections of a kind are like. */
+static const struct kind {
+	const char *settings;
+	bool prepares[LANE_KINDS]; /* statements that are for these lanes */
+	const char *pages;         /* first in each batch, with all its pages; NULL: nothing */
+	bool waits;                /* libpq's own way to connect, which knows when to go on to the next host */
+} kinds[LANE_KINDS] = {
+#define DURABLE "SELECT set_config('synchronous_commit', 'on', false)"
+#define READS_ONLY ", set_config('default_transaction_read_only', 'on', false)"
+	[LANE_READ] = { DURABLE READS_ONLY, { [LANE_READ] = true, [LANE_REPLICA] = true }, NULL, true },
+	[LANE_WRITE] = { DURABLE, { [LANE_WRITE] = true }, lock_pages, true },
+	/* One snapshot for all of a batch. */
+	[LANE_REPLICA] = { DURABLE READS_ONLY ", set_config('default_transaction_isolation', 'repeatable read', false)",
+		{ [LANE_REPLICA] = true }, stand_of_replica, false },
+	[LANE_WITNESS] = { DURABLE READS_ONLY, { false }, stand_of_primary, true },
+#undef DURABLE
+#undef READS_ONLY
+};
+
+static enum aside_code broken(const struct connection *connection, const char *what, const PGresult *result,
+		struct aside_status *err)
 {
-	const char *why = PQerrorMessage(connection->pg);
+	const char *why = result != NULL ? PQresultErrorMessage(result) : PQerrorMessage(connection->pg);
 	int length = (int)strcspn(why, "\n");
 
 	return fail(err, ASIDE_UNAVAILABLE, "DATABASE_UNAVAILABLE", "%s: %.*s", what, length, why);
 }
 
-static bool command(struct connection *connection, const char *sql)
-{
-	PGresult *result = PQexec(connection->pg, sql);
-	ExecStatusType status = PQresultStatus(result);
+/* ── making one ──────────────────────────────────────────────────────────────────────────────────── */
 
-	PQclear(result);
-	return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+enum aside_code connection_init(struct connection *connection, enum lane_kind kind, const char *dsn,
+		struct aside_status *err)
+{
+	*connection = (struct connection){ .kind = kind, .dsn = dsn, .stop_fd = eventfd(0, EFD_CLOEXEC) };
+	if (connection->stop_fd < 0)
+		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no file descriptor is left");
+	return ASIDE_OK;
+}
+
+void connection_fini(struct connection *connection)
+{
+	connection_close(connection);
+	if (connection->stop_fd >= 0)
+		close(connection->stop_fd);
+	connection->stop_fd = -1;
 }
 
 static enum aside_code check_types(const struct statement *statement, const PGresult *described,
@@ -63,37 +109,85 @@ static enum aside_code check_types(const struct statement *statement, const PGre
 	return ASIDE_OK;
 }
 
-static enum aside_code prepare(struct connection *connection, const struct statement *statement, bool check,
-		struct aside_status *err)
+static bool prepares(const struct connection *connection, const struct statement *statement)
+{
+	return kinds[connection->kind].prepares[statement->lane];
+}
+
+static bool send_prepare(struct connection *connection, const struct statement *statement, bool check)
 {
 	Oid types[OP_PARAMS_MAX];
-	enum aside_code code = ASIDE_OK;
-	PGresult *result;
 
 	for (size_t i = 0; i < statement->n_params; i++)
 		types[i] = bind_oid(statement->params[i].type, statement->form == FORM_SET);
-	result = PQprepare(connection->pg, statement->name, statement->sql, (int)statement->n_params, types);
-	if (PQresultStatus(result) != PGRES_COMMAND_OK)
-		code = broken(connection, statement->name, err);
-	PQclear(result);
-	if (code != ASIDE_OK || !check)
-		return code;
-	result = PQdescribePrepared(connection->pg, statement->name);
-	code = check_types(statement, result, err);
+	return PQsendPrepare(connection->pg, statement->name, statement->sql, (int)statement->n_params, types) == 1 &&
+			(!check || PQsendDescribePrepared(connection->pg, statement->name) == 1);
+}
+
+/* All of it in one trip. */
+static bool send_set_up(struct connection *connection, bool check)
+{
+	static const Oid numbers = 1016;
+	const struct kind *kind = &kinds[connection->kind];
+	PGconn *pg = connection->pg;
+	bool sent = PQsetnonblocking(pg, 1) == 0 && PQenterPipelineMode(pg) == 1 &&
+			PQsendQueryParams(pg, kind->settings, 0, NULL, NULL, NULL, NULL, 1) == 1 &&
+			PQsendQueryParams(pg, connection_plan_settings, 0, NULL, NULL, NULL, NULL, 1) == 1 &&
+			(kind->pages == NULL || PQsendPrepare(pg, CONNECTION_PAGES, kind->pages, 1, &numbers) == 1);
+
+	for (const struct statement *const *s = sql_statements; *s != NULL && sent; s++)
+		sent = !prepares(connection, *s) || send_prepare(connection, *s, check);
+	return sent && PQpipelineSync(pg) == 1 && connection_flush(connection);
+}
+
+/* Whether the next answer is as it should be. */
+static enum aside_code expect(struct connection *connection, ExecStatusType status, const char *what, struct aside_status *err)
+{
+	PGresult *result = connection_answer(connection);
+	enum aside_code code = ASIDE_OK;
+
+	if (PQresultStatus(result) != status)
+		code = broken(connection, what, result, err);
 	PQclear(result);
 	return code;
 }
 
-static enum aside_code prepare_all(struct connection *connection, bool check, struct aside_status *err)
+static enum aside_code expect_prepared(struct connection *connection, const struct statement *statement, bool check,
+		struct aside_status *err)
 {
-	static const Oid numbers = 1016;
-	enum aside_code code = ASIDE_OK;
+	enum aside_code code = expect(connection, PGRES_COMMAND_OK, statement->name, err);
+	PGresult *result;
 
+	if (code != ASIDE_OK || !check)
+		return code;
+	result = connection_answer(connection);
+	code = PQresultStatus(result) == PGRES_COMMAND_OK ? check_types(statement, result, err) :
+							    broken(connection, statement->name, result, err);
+	PQclear(result);
+	return code;
+}
+
+static enum aside_code set_up(struct connection *connection, bool check, struct aside_status *err)
+{
+	enum aside_code code;
+	PGresult *sync;
+
+	if (!send_set_up(connection, check))
+		return broken(connection, "cannot set up the session", NULL, err);
+	code = expect(connection, PGRES_TUPLES_OK, "cannot set up the session", err);
+	if (code == ASIDE_OK)
+		code = expect(connection, PGRES_TUPLES_OK, "cannot set up the session", err);
+	if (code == ASIDE_OK && kinds[connection->kind].pages != NULL)
+		code = expect(connection, PGRES_COMMAND_OK, CONNECTION_PAGES, err);
 	for (const struct statement *const *s = sql_statements; *s != NULL && code == ASIDE_OK; s++)
-		if ((*s)->lane == connection->kind)
-			code = prepare(connection, *s, check, err);
-	if (code == ASIDE_OK && connection->kind == LANE_WRITE)
-		PQclear(PQprepare(connection->pg, "lock_pages", lock_pages, 1, &numbers));
+		if (prepares(connection, *s))
+			code = expect_prepared(connection, *s, check, err);
+	if (code != ASIDE_OK)
+		return code;
+	sync = connection_result(connection);
+	if (PQresultStatus(sync) != PGRES_PIPELINE_SYNC)
+		code = broken(connection, "cannot set up the session", sync, err);
+	PQclear(sync);
 	return code;
 }
 
@@ -106,6 +200,22 @@ static void note(void *user, const PGresult *notice)
 	log_debug("event=database_notice message=\"%s\"", message != NULL ? message : "");
 }
 
+/* false: given up, or stopped; the connection is closed. */
+static bool wait_for(struct connection *connection, short events, short *ret_events);
+
+/* As PQconnectdbParams(), but no longer than give_up_us, and not when the lane is stopped. */
+static void connect_in_time(struct connection *connection, const char *const *keys, const char *const *values)
+{
+	PostgresPollingStatusType next = PGRES_POLLING_WRITING;
+	short happened;
+
+	connection->pg = PQconnectStartParams(keys, values, 1);
+	while (connection->pg != NULL && PQstatus(connection->pg) != CONNECTION_BAD && next != PGRES_POLLING_OK &&
+			next != PGRES_POLLING_FAILED &&
+			wait_for(connection, next == PGRES_POLLING_READING ? POLLIN : POLLOUT, &happened))
+		next = PQconnectPoll(connection->pg);
+}
+
 enum aside_code connection_open(struct connection *connection, bool check, struct aside_status *err)
 {
 	/* What stands before "dbname" the DSN may overrule.  A silent network ends the connection, so that
@@ -115,17 +225,15 @@ enum aside_code connection_open(struct connection *connection, bool check, struc
 	const char *values[] = { "10", "5", "3", "15000", connection->dsn, CONNECT_TIMEOUT_S, "aside-server", "UTF8", NULL };
 	enum aside_code code;
 
-	connection->pg = PQconnectdbParams(keys, values, 1);
-	PQsetNoticeReceiver(connection->pg, note, NULL);
-	if (PQstatus(connection->pg) != CONNECTION_OK)
-		code = broken(connection, "cannot connect to the database", err);
-	else if (!command(connection, "SET synchronous_commit = on") || !command(connection, connection_plan_settings) ||
-			(connection->kind == LANE_READ && !command(connection, "SET default_transaction_read_only = on")))
-		code = broken(connection, "cannot set up the session", err);
+	if (kinds[connection->kind].waits)
+		connection->pg = PQconnectdbParams(keys, values, 1);
 	else
-		code = prepare_all(connection, check, err);
-	if (code == ASIDE_OK && (PQsetnonblocking(connection->pg, 1) != 0 || PQenterPipelineMode(connection->pg) != 1))
-		code = broken(connection, "cannot enter pipeline mode", err);
+		connect_in_time(connection, keys, values);
+	if (connection->pg == NULL)
+		return fail(err, ASIDE_UNAVAILABLE, "DATABASE_UNAVAILABLE", "cannot connect to the database: no answer in time");
+	PQsetNoticeReceiver(connection->pg, note, NULL);
+	code = PQstatus(connection->pg) == CONNECTION_OK ? set_up(connection, check, err) :
+							   broken(connection, "cannot connect to the database", NULL, err);
 	if (code != ASIDE_OK)
 		connection_close(connection);
 	return code;
@@ -164,17 +272,17 @@ void connection_stop(struct connection *connection, int64_t deadline_us)
 }
 
 /* How long to wait, in poll()'s milliseconds. */
-static int patience(int64_t stop_by_us)
+static int patience(int64_t stop_by_us, int64_t give_up_us)
 {
-	int64_t left_us = stop_by_us - monotonic_us();
+	int64_t until_us = stop_by_us == 0 || (give_up_us != 0 && give_up_us < stop_by_us) ? give_up_us : stop_by_us;
+	int64_t left_us = until_us - monotonic_us();
 
-	if (stop_by_us == 0)
+	if (until_us == 0)
 		return -1;
 	return left_us <= 0 ? 0 : left_us / 1000 < INT_MAX ? (int)(left_us / 1000) + 1 : INT_MAX;
 }
 
-/* false: the connection is lost, or was given up. */
-static bool wait_for(struct connection *connection, short events)
+static bool wait_for(struct connection *connection, short events, short *ret_events)
 {
 	struct pollfd fds[] = { { .fd = PQsocket(connection->pg), .events = events },
 		{ .fd = connection->stop_fd, .events = POLLIN } };
@@ -182,12 +290,21 @@ static bool wait_for(struct connection *connection, short events)
 
 	do {
 		int64_t stop_by_us = atomic_load(&connection->stop_by_us);
-		rc = poll(fds, stop_by_us == 0 ? 2 : 1, patience(stop_by_us));
+		rc = poll(fds, stop_by_us == 0 ? 2 : 1, patience(stop_by_us, connection->give_up_us));
 	} while ((rc < 0 && errno == EINTR) || (rc > 0 && fds[0].revents == 0));
+	*ret_events = fds[0].revents;
 	if (rc > 0)
-		return (fds[0].revents & POLLIN) == 0 || PQconsumeInput(connection->pg) == 1;
+		return true;
 	connection_close(connection);
 	return false;
+}
+
+/* false: the connection is lost, or was given up. */
+static bool wait_and_read(struct connection *connection, short events)
+{
+	short happened;
+
+	return wait_for(connection, events, &happened) && ((happened & POLLIN) == 0 || PQconsumeInput(connection->pg) == 1);
 }
 
 bool connection_flush(struct connection *connection)
@@ -196,7 +313,7 @@ bool connection_flush(struct connection *connection)
 
 	/* Reading while writing: otherwise both sides could wait for the other (libpq, chapter 34.5). */
 	while ((rc = PQflush(connection->pg)) == 1)
-		if (!wait_for(connection, POLLIN | POLLOUT))
+		if (!wait_and_read(connection, POLLIN | POLLOUT))
 			return false;
 	return rc == 0;
 }
@@ -204,7 +321,16 @@ bool connection_flush(struct connection *connection)
 PGresult *connection_result(struct connection *connection)
 {
 	while (PQisBusy(connection->pg))
-		if (connection_lost(connection) || !wait_for(connection, POLLIN))
+		if (connection_lost(connection) || !wait_and_read(connection, POLLIN))
 			return NULL;
 	return PQgetResult(connection->pg);
+}
+
+PGresult *connection_answer(struct connection *connection)
+{
+	PGresult *result = connection_result(connection), *rest;
+
+	while (result != NULL && (rest = connection_result(connection)) != NULL)
+		PQclear(rest);
+	return result;
 }

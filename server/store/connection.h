@@ -11,25 +11,38 @@
  * every row looked up, whatever the statistics say.  tests/store/test_schema.c holds every statement to it. */
 extern const char connection_plan_settings[];
 
+/* The prepared statement that takes all pages of a batch, and comes first in it; a read lane has none. */
+#define CONNECTION_PAGES "pages"
+
 struct connection {
 	PGconn *pg;
 	enum lane_kind kind;
-	const char *dsn;
+	const char *dsn;              /* borrowed */
 	int stop_fd;                  /* readable once stop_by_us is set */
 	_Atomic int64_t stop_by_us;   /* monotonic: the connection is given up then; 0: never */
+	int64_t give_up_us;           /* the same, but the thread's own to set, before each wait */
 };
+
+/* Closed, yet.  RESOURCE_EXHAUSTED without a file descriptor; connection_fini() is right in any case. */
+enum aside_code connection_init(struct connection *connection, enum lane_kind kind, const char *dsn,
+		struct aside_status *err) MUST_CHECK;
+void connection_fini(struct connection *connection);
 
 /* Makes whoever waits for the connection give it up at `deadline_us`.  Any thread. */
 void connection_stop(struct connection *connection, int64_t deadline_us);
 
-/* Connects, prepares every statement of the lane's kind and enters pipeline mode; with `check`, holds what
- * PostgreSQL says of their types against their heads.  Blocks. */
+/* Connects, enters pipeline mode and prepares every statement of the lane's kind; with `check`, holds what
+ * PostgreSQL says of their types against their heads.  Blocks: for CONNECT_TIMEOUT_S a host while it connects, or as long
+ * as `give_up_us` says; a replica's only as long as that. */
 enum aside_code connection_open(struct connection *connection, bool check, struct aside_status *err) MUST_CHECK;
 void connection_close(struct connection *connection);
 
 /* The next result of the pipeline, waiting for it; NULL between two executions, or when the connection is
  * lost (then `connection_lost`). */
 PGresult *connection_result(struct connection *connection);
+
+/* The result of the next execution, and past the NULL after it; NULL when the connection is lost. */
+PGresult *connection_answer(struct connection *connection);
 bool connection_lost(const struct connection *connection);
 
 /* Looks, without waiting, whether the other end has gone.  Between two batches only. */

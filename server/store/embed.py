@@ -92,8 +92,10 @@ def events(path, head, columns):
 def statement(path, index):
     text = path.read_text()
     name, head = path.stem, head_of(path, path.read_text())
-    if head['lane'] not in ('read', 'write') or head['form'] not in ('set', 'single'):
-        refuse(path, 'lane is read or write, form is set or single')
+    if head['lane'] not in ('read', 'replica', 'write') or head['form'] not in ('set', 'single'):
+        refuse(path, 'lane is read, replica or write, form is set or single')
+    if head['lane'] == 'replica' and not head['params'].startswith('page_id int8'):
+        refuse(path, 'what a replica answers is of a page, its first param')
     body = '\n'.join(l for l in text.splitlines() if not l.startswith('--')).strip().rstrip(';')
     out, params, columns = [], values(path, head['params']), values(path, head['columns'])
     for what in ('params', 'columns'):

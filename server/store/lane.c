@@ -3,11 +3,10 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "batch.h"
+#include "replica.h"
 #include "../log.h"
 
 #define ABORT_RETRIES_MAX 5
@@ -24,7 +23,7 @@ static int64_t monotonic_us(void)
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-static void finish(struct op *op, enum op_outcome outcome)
+void lane_finish(struct op *op, enum op_outcome outcome)
 {
 	op->outcome = outcome;
 	op->done(op);
@@ -35,7 +34,7 @@ static void refuse(struct op *op, enum op_outcome outcome, enum aside_code code,
 {
 	(void)fail(&op->err, code, reason, "%s", message);
 	op->err.not_executed = outcome == OP_FAILED && code == ASIDE_UNAVAILABLE;
-	finish(op, outcome);
+	lane_finish(op, outcome);
 }
 
 static void lose(struct op *op)
@@ -45,6 +44,27 @@ static void lose(struct op *op)
 }
 
 /* ── the queue ───────────────────────────────────────────────────────────────────────────────────── */
+
+static void append(struct lane *lane, struct op *op)
+{
+	op->next = NULL;
+	*lane->tail = op;
+	lane->tail = &op->next;
+	if (lane->queued++ == 0)
+		pthread_cond_signal(&lane->wake);
+}
+
+bool lane_offer(struct lane *lane, struct op *op)
+{
+	bool taken;
+
+	pthread_mutex_lock(&lane->mutex);
+	taken = lane->connected && !lane->stopping && lane->queued < LANE_BATCH_MAX;
+	if (taken)
+		append(lane, op);
+	pthread_mutex_unlock(&lane->mutex);
+	return taken;
+}
 
 enum aside_code lane_submit(struct lane *lane, struct op *op, struct aside_status *err)
 {
@@ -58,11 +78,7 @@ enum aside_code lane_submit(struct lane *lane, struct op *op, struct aside_statu
 			err->not_executed = true;
 		}
 	} else {
-		op->next = NULL;
-		*lane->tail = op;
-		lane->tail = &op->next;
-		if (lane->queued++ == 0)
-			pthread_cond_signal(&lane->wake);
+		append(lane, op);
 	}
 	pthread_mutex_unlock(&lane->mutex);
 	return code;
@@ -116,7 +132,7 @@ static void drop_expired(struct batch *batch)
 
 /* ── the connection ──────────────────────────────────────────────────────────────────────────────── */
 
-static void set_connected(struct lane *lane, bool connected)
+void lane_set_connected(struct lane *lane, bool connected)
 {
 	pthread_mutex_lock(&lane->mutex);
 	lane->connected = connected;
@@ -160,12 +176,12 @@ static size_t reconnect(struct lane *lane, struct batch *batch, size_t first, si
 	struct aside_status err = { 0 };
 	int64_t pause_us = RECONNECT_MIN_US;
 
-	set_connected(lane, false);
+	lane_set_connected(lane, false);
 	connection_close(&lane->connection);
 	while ((n = settle_expired(lane, batch, first, n, unsettled)) > 0) {
 		struct timespec pause = { pause_us / 1000000, pause_us % 1000000 * 1000 };
 		if (connection_open(&lane->connection, false, &err) == ASIDE_OK) {
-			set_connected(lane, true);
+			lane_set_connected(lane, true);
 			return n;
 		}
 		log_warning("event=database_lost message=\"%s\"", err.message);
@@ -183,10 +199,10 @@ static void look_after(struct lane *lane)
 
 	if (connection_alive(&lane->connection))
 		return;
-	set_connected(lane, false);
+	lane_set_connected(lane, false);
 	connection_close(&lane->connection);
 	if (connection_open(&lane->connection, false, &err) == ASIDE_OK)
-		set_connected(lane, true);
+		lane_set_connected(lane, true);
 	else if (was_connected)
 		log_warning("event=database_lost message=\"%s\"", err.message);
 }
@@ -216,7 +232,7 @@ static void finish_range(const struct lane *lane, struct batch *batch, size_t fi
 	if (lane->committed != NULL)
 		tell(lane, batch, first, n);
 	for (size_t i = first; i < first + n; i++)
-		finish(batch->ops[i], OP_DONE);
+		lane_finish(batch->ops[i], OP_DONE);
 }
 
 /* `unsettled`: these were sent before on a connection that died, and may be committed. */
@@ -305,35 +321,56 @@ static void execute(struct lane *lane, struct batch *batch, size_t first, size_t
 static void *run(void *arg)
 {
 	struct lane *lane = arg;
+	struct batch *batch = lane->batch;
 
-	while (take(lane, lane->batch)) {
-		drop_expired(lane->batch);
-		order_set(&lane->batch->order, lane->batch->ops, lane->batch->n);
-		if (lane->batch->n == 0)
+	if (lane->replica != NULL)
+		replica_look_after(lane);
+	while (take(lane, batch)) {
+		drop_expired(batch);
+		order_set(&batch->order, batch->ops, batch->n);
+		if (batch->n == 0 && lane->replica != NULL)
+			replica_look_after(lane);
+		else if (batch->n == 0)
 			look_after(lane);
+		else if (lane->replica != NULL)
+			replica_serve(lane);
 		else
-			execute(lane, lane->batch, 0, lane->batch->n, 0, false);
+			execute(lane, batch, 0, batch->n, 0, false);
 	}
 	return NULL;
 }
 
-enum aside_code lane_start(struct lane *lane, enum lane_kind kind, const struct store_options *options, bool check,
+/* What it needs before its thread runs. */
+static enum aside_code prepare(struct lane *lane, const struct store_options *options, struct lane *primary, bool check,
 		struct aside_status *err)
 {
 	enum aside_code code;
 
-	*lane = (struct lane){ .connection = { .kind = kind, .dsn = options->database, .stop_fd = eventfd(0, EFD_CLOEXEC) },
-		.committed = kind == LANE_WRITE ? options->committed : NULL, .committed_user = options->committed_user };
+	lane->batch = calloc(1, sizeof *lane->batch);
+	if (lane->batch == NULL)
+		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+	if (primary != NULL)
+		return replica_new(options->database, primary, &lane->replica, err);
+	code = connection_open(&lane->connection, check, err);
+	lane->connected = code == ASIDE_OK;
+	return code;
+}
+
+enum aside_code lane_start(struct lane *lane, enum lane_kind kind, const struct store_options *options, struct lane *primary,
+		bool check, struct aside_status *err)
+{
+	enum aside_code code;
+
+	*lane = (struct lane){ .committed = kind == LANE_WRITE ? options->committed : NULL,
+		.committed_user = options->committed_user };
 	lane->tail = &lane->head;
 	pthread_mutex_init(&lane->mutex, NULL);
 	pthread_cond_init(&lane->wake, NULL);
-	lane->batch = calloc(1, sizeof *lane->batch);
-	if (lane->batch == NULL || lane->connection.stop_fd < 0)
-		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
-	code = connection_open(&lane->connection, check, err);
+	code = connection_init(&lane->connection, kind, kind == LANE_REPLICA ? options->read_database : options->database, err);
+	if (code == ASIDE_OK)
+		code = prepare(lane, options, primary, check, err);
 	if (code != ASIDE_OK)
 		return code;
-	lane->connected = true;
 	if (pthread_create(&lane->thread, NULL, run, lane) != 0)
 		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "NO_THREAD", "cannot start a thread");
 	lane->started = true;
@@ -349,15 +386,15 @@ void lane_stop(struct lane *lane, int64_t deadline_us)
 		pthread_cond_signal(&lane->wake);
 		pthread_mutex_unlock(&lane->mutex);
 		connection_stop(&lane->connection, deadline_us);
+		replica_stop(lane->replica, deadline_us);
 		pthread_join(lane->thread, NULL);
 		lane->started = false;
 	}
-	connection_close(&lane->connection);
-	if (lane->connection.stop_fd >= 0)
-		close(lane->connection.stop_fd);
-	lane->connection.stop_fd = -1;
+	connection_fini(&lane->connection);
+	replica_free(lane->replica);
+	lane->replica = NULL;
 	if (lane->batch != NULL)
-		bind_fini(&lane->batch->bind);
+		batch_fini(lane->batch);
 	free(lane->batch);
 	lane->batch = NULL;
 }

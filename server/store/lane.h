@@ -17,10 +17,12 @@
 #define LANE_QUEUE_MAX 8192
 
 struct batch;
+struct replica;
 
 struct lane {
 	struct connection connection;
-	struct batch *batch; /* its thread's own */
+	struct batch *batch;     /* its thread's own */
+	struct replica *replica; /* of a replica's lane (replica.h), which answers reads or hands them over; otherwise NULL */
 	pthread_t thread;
 	pthread_mutex_t mutex;
 	pthread_cond_t wake;
@@ -33,15 +35,25 @@ struct lane {
 	/* Read by others; written under `mutex`. */
 	bool connected;
 	size_t in_flight;
-	uint64_t batches, operations, retries;
+	uint64_t batches, operations, retries, handed_over;
 };
 
-/* Connects (with `check`: see connection.h) and starts the thread.  options->database is borrowed. */
-enum aside_code lane_start(struct lane *lane, enum lane_kind kind, const struct store_options *options, bool check,
-		struct aside_status *err) MUST_CHECK;
+/* Connects (with `check`: see connection.h) and starts the thread.  The options' databases are borrowed.  A replica's lane
+ * connects on its thread, and again and again: it starts in any case, and hands over to `primary`, a read lane that is
+ * stopped after it; NULL for the others. */
+enum aside_code lane_start(struct lane *lane, enum lane_kind kind, const struct store_options *options, struct lane *primary,
+		bool check, struct aside_status *err) MUST_CHECK;
 
 /* See store_submit(). */
 enum aside_code lane_submit(struct lane *lane, struct op *op, struct aside_status *err) MUST_CHECK;
 
+/* The same where the lane has a connection and less than a batch waiting; false: it has not taken the operation. */
+bool lane_offer(struct lane *lane, struct op *op) MUST_CHECK;
+
 /* Ends when the queue is empty or at the deadline; waits for the thread.  May be called again. */
 void lane_stop(struct lane *lane, int64_t deadline_us);
+
+/* ── for replica.c, on the lane's thread ─────────────────────────────────────────────────────────── */
+
+void lane_finish(struct op *op, enum op_outcome outcome);
+void lane_set_connected(struct lane *lane, bool connected);

@@ -4,7 +4,9 @@
  * SQL_SEND_MESSAGE for sql/send_message.sql; its head comment declares lane, parameters and columns:
  *
  *     -- A person's message to a page.  P1, P3, P5, P8, P10, P11, P12, P13.
- *     -- lane: write            (write: under the page's lock, in its lane; read: any read lane)
+ *     -- lane: write            (write: under the page's lock, in its lane; read: any read lane; replica: the
+ *     --                         same, and first a replica's, for what does not change unless the page's
+ *     --                         last_event, first_event or first_message do: see replica.h)
  *     -- form: set              (set: one execution for many operations of a batch, parameters as arrays,
  *     --                         first column `ord`, from 1; single: one execution each)
  *     -- thread: user_id        (of a set: touches only the page's thread with this person; without it, or
@@ -51,7 +53,7 @@ struct op_result; /* shared by the operations of one execution */
 
 struct op {
 	const struct statement *statement;
-	int64_t page_id; /* chooses the lane, and the lock of a write; 0: none */
+	int64_t page_id; /* chooses the lane, the lock of a write, what a replica must know; 0: none */
 	struct op_value params[OP_PARAMS_MAX];
 	unsigned n_params;
 	int64_t deadline_us; /* monotonic; not sent to the database after this */

@@ -6,9 +6,13 @@
 
 #define STATEMENT_APART_MAX 4
 
+/* A lane's connections, and which of them a statement is for. */
 enum lane_kind {
 	LANE_READ,
 	LANE_WRITE,
+	LANE_REPLICA, /* to a replica; of a statement: a read that a replica may answer, too */
+	LANE_WITNESS, /* a replica lane's to the primary: no statement's */
+	LANE_KINDS,
 };
 
 enum statement_form {

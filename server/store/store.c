@@ -7,30 +7,55 @@
 
 #include "lane.h"
 
-#define LANES_MAX 32
+#define LANES_MAX 48
 #define WRITE_LANES_DEFAULT 2
 #define READ_LANES_DEFAULT 2
 
 struct store {
-	char *database;
-	struct lane lanes[LANES_MAX]; /* the write lanes, then the read lanes */
-	unsigned n_write, n_read;
+	char *database, *read_database;
+	struct lane lanes[LANES_MAX]; /* the write lanes, the read lanes, then as many of replicas, or none */
+	unsigned n_write, n_read, n_replica;
 	atomic_uint next_read;
 };
 
 /* Neighbouring page ids go to different lanes, the same id always to the same. */
-static struct lane *lane_of(struct store *store, const struct op *op)
+static struct lane *write_lane(struct store *store, const struct op *op)
 {
 	uint64_t hash = (uint64_t)op->page_id * 0x9E3779B97F4A7C15ull >> 32;
 
-	if (op->statement->lane == LANE_WRITE)
-		return &store->lanes[hash % store->n_write];
-	return &store->lanes[store->n_write + atomic_fetch_add(&store->next_read, 1) % store->n_read];
+	return &store->lanes[hash % store->n_write];
 }
 
 enum aside_code store_submit(struct store *store, struct op *op, struct aside_status *err)
 {
-	return lane_submit(lane_of(store, op), op, err);
+	struct lane *lane;
+
+	if (op->statement->lane == LANE_WRITE)
+		return lane_submit(write_lane(store, op), op, err);
+	lane = &store->lanes[store->n_write + atomic_fetch_add(&store->next_read, 1) % store->n_read];
+	if (store->n_replica > 0 && op->statement->lane == LANE_REPLICA && lane_offer(lane + store->n_read, op))
+		return ASIDE_OK;
+	return lane_submit(lane, op, err);
+}
+
+static unsigned n_lanes(const struct store *store)
+{
+	return store->n_write + store->n_read + store->n_replica;
+}
+
+static enum aside_code start_lanes(struct store *store, const struct store_options *options, unsigned n_write, unsigned n_read,
+		struct aside_status *err)
+{
+	enum aside_code code = ASIDE_OK;
+
+	for (; store->n_write < n_write && code == ASIDE_OK; store->n_write++)
+		code = lane_start(&store->lanes[n_lanes(store)], LANE_WRITE, options, NULL, store->n_write == 0, err);
+	for (; store->n_read < n_read && code == ASIDE_OK; store->n_read++)
+		code = lane_start(&store->lanes[n_lanes(store)], LANE_READ, options, NULL, store->n_read == 0, err);
+	for (; options->read_database != NULL && store->n_replica < n_read && code == ASIDE_OK; store->n_replica++)
+		code = lane_start(&store->lanes[n_lanes(store)], LANE_REPLICA, options,
+				&store->lanes[n_write + store->n_replica], false, err);
+	return code;
 }
 
 enum aside_code store_open(const struct store_options *options, struct store **ret, struct aside_status *err)
@@ -39,22 +64,19 @@ enum aside_code store_open(const struct store_options *options, struct store **r
 	unsigned n_write = options->write_lanes > 0 ? options->write_lanes : WRITE_LANES_DEFAULT;
 	unsigned n_read = options->read_lanes > 0 ? options->read_lanes : READ_LANES_DEFAULT;
 	struct store_options own = *options;
-	enum aside_code code = ASIDE_OK;
+	enum aside_code code;
 
-	if (store != NULL)
+	if (store != NULL) {
 		own.database = store->database = strdup(options->database);
-	if (store == NULL || store->database == NULL) {
-		free(store);
-		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+		if (options->read_database != NULL)
+			own.read_database = store->read_database = strdup(options->read_database);
 	}
-	if (n_write + n_read > LANES_MAX)
+	if (store == NULL || own.database == NULL || (options->read_database != NULL && own.read_database == NULL))
+		code = fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+	else if (n_write + 2 * n_read > LANES_MAX)
 		code = fail(err, ASIDE_INVALID_ARGUMENT, "TOO_MANY_LANES", "at most %d lanes", LANES_MAX);
-	for (unsigned i = 0; i < n_write + n_read && code == ASIDE_OK; i++) {
-		bool write = i < n_write;
-		code = lane_start(&store->lanes[i], write ? LANE_WRITE : LANE_READ, &own, i == 0 || i == n_write, err);
-		store->n_write += write;
-		store->n_read += !write;
-	}
+	else
+		code = start_lanes(store, &own, n_write, n_read, err);
 	if (code != ASIDE_OK)
 		store_close(store, 0);
 	else
@@ -62,30 +84,52 @@ enum aside_code store_open(const struct store_options *options, struct store **r
 	return code;
 }
 
+static bool is_connected(struct lane *lane)
+{
+	bool connected;
+
+	pthread_mutex_lock(&lane->mutex);
+	connected = lane->connected;
+	pthread_mutex_unlock(&lane->mutex);
+	return connected;
+}
+
 bool store_ready(struct store *store)
 {
 	bool ready = true;
 
-	for (unsigned i = 0; i < store->n_write + store->n_read; i++) {
-		pthread_mutex_lock(&store->lanes[i].mutex);
-		ready = ready && store->lanes[i].connected;
-		pthread_mutex_unlock(&store->lanes[i].mutex);
-	}
+	for (unsigned i = 0; i < store->n_write + store->n_read; i++)
+		ready = is_connected(&store->lanes[i]) && ready;
 	return ready;
 }
 
 bool store_lane_stats(struct store *store, unsigned index, struct store_stats *ret, char *ret_name, size_t size)
 {
-	bool writes = index < store->n_write;
+	static const char *const names[] = { [LANE_READ] = "read", [LANE_WRITE] = "write", [LANE_REPLICA] = "replica" };
+	unsigned reads = store->n_write, replicas = reads + store->n_read;
 
-	if (index >= store->n_write + store->n_read)
+	if (index >= n_lanes(store))
 		return false;
 	struct lane *lane = &store->lanes[index];
-	(void)snprintf(ret_name, size, "%s %u", writes ? "write" : "read", (writes ? index : index - store->n_write) + 1);
+	(void)snprintf(ret_name, size, "%s %u", names[lane->connection.kind],
+			index - (index >= replicas ? replicas : index >= reads ? reads : 0) + 1);
 	pthread_mutex_lock(&lane->mutex);
 	*ret = (struct store_stats){ lane->queued, lane->in_flight, lane->batches, lane->operations, lane->retries };
 	pthread_mutex_unlock(&lane->mutex);
 	return true;
+}
+
+void store_replica_stats(struct store *store, struct replica_stats *ret)
+{
+	*ret = (struct replica_stats){ .lanes = store->n_replica };
+	for (unsigned i = n_lanes(store) - store->n_replica; i < n_lanes(store); i++) {
+		struct lane *lane = &store->lanes[i];
+		pthread_mutex_lock(&lane->mutex);
+		ret->connected += lane->connected;
+		ret->answered += lane->operations;
+		ret->handed_over += lane->handed_over;
+		pthread_mutex_unlock(&lane->mutex);
+	}
 }
 
 void store_stats(struct store *store, struct store_stats *ret)
@@ -103,9 +147,14 @@ void store_stats(struct store *store, struct store_stats *ret)
 	}
 }
 
+/* The replicas' lanes at once: what they have goes to the read lanes. */
 void store_stop(struct store *store, int64_t deadline_us)
 {
-	for (unsigned i = 0; store != NULL && i < store->n_write + store->n_read; i++)
+	if (store == NULL)
+		return;
+	for (unsigned i = n_lanes(store); i > n_lanes(store) - store->n_replica; i--)
+		lane_stop(&store->lanes[i - 1], 0);
+	for (unsigned i = 0; i < store->n_write + store->n_read; i++)
 		lane_stop(&store->lanes[i], deadline_us);
 }
 
@@ -115,5 +164,6 @@ void store_close(struct store *store, int64_t deadline_us)
 		return;
 	store_stop(store, deadline_us);
 	free(store->database);
+	free(store->read_database);
 	free(store);
 }

@@ -1,7 +1,7 @@
 /* The store: operations to SQL in batches.  Knows no protobuf and no sockets.
  *
- * `page_id` hashes to one of K write lanes; reads go to read lanes.  Each lane is one thread with one
- * pipelined, non-blocking connection on epoll; see lane.c. */
+ * `page_id` hashes to one of K write lanes; reads go to read lanes, or first to those of a replica.  Each lane is one
+ * thread with one pipelined, non-blocking connection; see lane.c. */
 #pragma once
 
 #include "op.h"
@@ -18,14 +18,15 @@ struct committed {
 typedef void store_committed(void *user, const struct committed *events, size_t n);
 
 struct store_options {
-	const char *database; /* libpq DSN; several hosts allowed */
+	const char *database;      /* libpq DSN; several hosts allowed */
+	const char *read_database; /* the same, of replicas; NULL: there are none */
 	unsigned write_lanes; /* 0: the measured default */
 	unsigned read_lanes;
 	store_committed *committed; /* NULL: nobody listens */
 	void *committed_user;
 };
 
-/* Connects, checks the schema version and every statement; fails with the first that does not fit. */
+/* Connects, checks the schema version and every statement; fails with the first that does not fit.  Waits for no replica. */
 enum aside_code store_open(const struct store_options *options, struct store **ret,
 		struct aside_status *err) MUST_CHECK;
 
@@ -33,7 +34,7 @@ enum aside_code store_open(const struct store_options *options, struct store **r
  * QUEUE_FULL, when the lane's queue is at its limit: done never runs.  Any thread; never blocks. */
 enum aside_code store_submit(struct store *store, struct op *op, struct aside_status *err) MUST_CHECK;
 
-/* Whether every lane has a connection: for /readyz and health. */
+/* Whether every lane has a connection, those of replicas left out: for /readyz and health. */
 bool store_ready(struct store *store);
 
 /* Operations queued and in flight over all lanes, for metrics. */
@@ -42,7 +43,14 @@ struct store_stats {
 };
 void store_stats(struct store *store, struct store_stats *ret);
 
-/* The same of one lane, from 0, and its name, "write 1" or "read 1"; false: there are no more. */
+/* Reads on replicas: see replica.h. */
+struct replica_stats {
+	unsigned lanes, connected; /* 0 without read_database */
+	uint64_t answered, handed_over;
+};
+void store_replica_stats(struct store *store, struct replica_stats *ret);
+
+/* store_stats() of one lane, from 0, and its name, "write 1", "read 1" or "replica 1"; false: there are no more. */
 bool store_lane_stats(struct store *store, unsigned index, struct store_stats *ret, char *ret_name, size_t size);
 
 /* Finishes what was submitted, until `deadline_us` on the monotonic clock; what has not ended by then ends as

@@ -25,6 +25,18 @@ static bool kill_postmaster(const struct fixture *fixture)
 	return n == 1 && pid > 1 && kill(pid, SIGKILL) == 0;
 }
 
+static struct op *list_staff(struct arena *arena, int64_t page_id)
+{
+	struct op *op = op_new(arena, &sql_list_staff, page_id);
+
+	op_int(op, page_id);
+	op_int(op, 0);
+	op_int(op, 0);
+	op_int(op, 0);
+	op_int(op, 10);
+	return op;
+}
+
 /* ── the tests ───────────────────────────────────────────────────────────────────────────────────── */
 
 static void batches_are_committed(void **state)
@@ -215,6 +227,44 @@ static void the_servers_role_can_do_nothing_else(void **state)
 	PQfinish(pg);
 }
 
+/* A replica that is none, by a mistake, or that is not there: the store opens, and its primary answers. */
+static void a_replica_that_is_none_is_not_asked(void **state)
+{
+	struct fixture *fixture = *state;
+	struct store *own = fixture->store;
+	const char *dsn = cluster_server_dsn(fixture->cluster);
+	const char *const replicas[] = { dsn, "host=/nowhere" };
+
+	for (size_t i = 0; i < N_OF(replicas); i++) {
+		struct store_options options = { .database = dsn, .read_database = replicas[i], .read_lanes = 1 };
+		struct replica_stats stats;
+		struct store_stats lane;
+		struct aside_status err;
+		struct arena arena;
+		char name[16];
+
+		assert_int_equal(store_open(&options, &fixture->store, &err), ASIDE_OK);
+		assert_true(store_ready(fixture->store));
+		arena_init(&arena, 4 << 20);
+		for (unsigned n = 0; n < 1000; n++) {
+			struct op *op = list_staff(&arena, PAGE);
+			carry_out(fixture, op);
+			assert_int_equal(op->n_rows, 1);
+			op_release(op);
+		}
+		arena_fini(&arena);
+		store_replica_stats(fixture->store, &stats);
+		assert_int_equal(stats.lanes, 1);
+		assert_int_equal(stats.connected, 0);
+		assert_int_equal(stats.answered, 0);
+		assert_true(store_lane_stats(fixture->store, 3, &lane, name, sizeof name));
+		assert_string_equal(name, "replica 1");
+		assert_false(store_lane_stats(fixture->store, 4, &lane, name, sizeof name));
+		store_close(fixture->store, 0);
+	}
+	fixture->store = own;
+}
+
 static void migrations_go_down_and_up(void **state)
 {
 	struct fixture *fixture = *state;
@@ -257,6 +307,7 @@ int main(void)
 		cmocka_unit_test(a_killed_postgres_costs_nothing),
 		cmocka_unit_test(a_change_sent_again_is_made_once),
 		cmocka_unit_test(what_is_late_is_not_sent),
+		cmocka_unit_test(a_replica_that_is_none_is_not_asked),
 		cmocka_unit_test(the_servers_role_can_do_nothing_else),
 		cmocka_unit_test(migrations_go_down_and_up),
 	};

@@ -1,5 +1,5 @@
 -- A thread, for its person, the page's staff and services (P9).
--- lane: read
+-- lane: replica
 -- form: single
 -- params: page_id int8, user_id int8, caller int8, least_role int2
 -- columns: reason text, page_id int8, user_id int8, last_seq int4, last_sent_at timestamptz,

@@ -1,7 +1,7 @@
 -- Threads' messages that are kept: below before_seq, newest first; or above after_seq (not 0), oldest first.  P9.  For
 -- each list one loop over its thread: rows come in the order they are asked for, and sorting them once more would cost a
 -- quarter of the whole.
--- lane: read
+-- lane: replica
 -- form: set
 -- thread: user_id
 -- params: page_id int8, user_id int8, caller int8, least_role int2, before_seq int4, after_seq int4, n int4

@@ -1,5 +1,5 @@
 -- A page's settings, newest version first; one row of NULLs where there are no more.  P4.
--- lane: read
+-- lane: replica
 -- form: single
 -- params: page_id int8, caller int8, least_role int2, before_version int4, max_rows int8
 -- columns: reason text, version int4, messaging_enabled bool, max_text_chars int4, max_attachment_bytes int8, reply_window_seconds int4, reply_budget int4, private_reply_window_seconds int4, changed_at timestamptz, changed_by int8, changed_fields text, change_reason text

@@ -1,7 +1,7 @@
 -- A page's threads, newest activity first.  A thread's place in the index may be behind by inbox_lag() events: of
 -- those that belong to the n newest, none is further down than n + 2 * inbox_lag() rows (one lag for threads that
 -- have moved beyond before_event, one for such as were passed by a thread still waiting for its place).
--- lane: read
+-- lane: replica
 -- form: single
 -- params: page_id int8, caller int8, least_role int2, before_event int8, n int4
 -- columns: reason text, page_id int8, user_id int8, last_seq int4, last_sent_at timestamptz,

@@ -1,5 +1,5 @@
 -- A page's staff by user id; one row of NULLs where there are no more.  P18.
--- lane: read
+-- lane: replica
 -- form: single
 -- params: page_id int8, caller int8, least_role int2, after_user_id int8, max_rows int8
 -- columns: reason text, user_id int8, role int2

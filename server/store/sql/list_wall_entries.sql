@@ -1,5 +1,5 @@
 -- The entries on a page's wall, newest first; one row of NULLs where there are no more.  P6, P18.
--- lane: read
+-- lane: replica
 -- form: single
 -- params: page_id int8, caller int8, least_role int2, before_posted_at timestamptz, before_entry_id int8, max_rows int8
 -- columns: reason text, entry_id int8, kind int2, author_user_id int8, author_page_id int8, body text, posted_at timestamptz, privately_replied bool
