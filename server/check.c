@@ -142,23 +142,30 @@ static enum aside_code check_private(const struct config *config, struct aside_s
 }
 
 /* What stands on the command line every user of the machine can read. */
-static enum aside_code check_database(const char *dsn, struct aside_status *err)
+static enum aside_code check_database(const char *flag, const char *variable, const char *dsn, struct aside_status *err)
 {
 	char *why = NULL;
 	PQconninfoOption *options = PQconninfoParse(dsn, &why);
 	enum aside_code code = ASIDE_OK;
 
 	if (options == NULL)
-		code = fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--database: %.*s", why != NULL ? (int)strcspn(why, "\n") : 0,
+		code = fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%s: %.*s", flag, why != NULL ? (int)strcspn(why, "\n") : 0,
 				why != NULL ? why : "");
 	for (const PQconninfoOption *option = options; option != NULL && option->keyword != NULL; option++)
-		if (option->val != NULL && option->dispchar[0] == '*' && dsn != getenv("ASIDE_DATABASE"))
+		if (option->val != NULL && option->dispchar[0] == '*' && dsn != getenv(variable))
 			code = fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG",
-					"--database: no password there, where everybody can read it:"
-					" use a password file, a service file or ASIDE_DATABASE");
+					"--%s: no password there, where everybody can read it:"
+					" use a password file, a service file or %s", flag, variable);
 	PQconninfoFree(options);
 	PQfreemem(why);
 	return code;
+}
+
+static enum aside_code check_replica(const struct config *config, struct aside_status *err)
+{
+	if (config->database == NULL)
+		return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--read-database: needs --database: the private PostgreSQL has no replica");
+	return check_database("read-database", "ASIDE_READ_DATABASE", config->read_database, err);
 }
 
 /* As the server would: reads the keys, and who ipc's uids are. */
@@ -187,9 +194,12 @@ enum aside_code config_check(const struct config *config, bool serves, struct as
 
 	if (!log_level_parse(config->log_level, &level))
 		return bad(err, "log-level", config->log_level, "is none of debug, info, warning, error");
-	code = config->database != NULL ? check_database(config->database, err) : check_private(config, err);
+	code = config->database != NULL ? check_database("database", "ASIDE_DATABASE", config->database, err) :
+					  check_private(config, err);
 	if (!serves)
 		return code;
+	if (code == ASIDE_OK && config->read_database != NULL)
+		code = check_replica(config, err);
 	for (size_t i = 0; config->listen[i] != NULL && code == ASIDE_OK; i++)
 		code = check_listen(config, config->listen[i], err);
 	if (code == ASIDE_OK)

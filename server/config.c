@@ -28,6 +28,9 @@ static const struct setting {
 			"tls+tcp://HOST:PORT, ws://HOST:PORT/PATH.  Default: ipc://DATA/aside.sock" },
 	{ "database", "DSN", "ASIDE_DATABASE", NULL, SECRET, AT(database), 0,
 			"libpq connection string; without it a private PostgreSQL runs in DATA" },
+	{ "read-database", "DSN", "ASIDE_READ_DATABASE", NULL, SECRET, AT(read_database), 0,
+			"the same, of the database's read replicas: they list threads and messages as the\n"
+			"database would at that moment; where they cannot, it does" },
 	{ "data", "FOLDER", "ASIDE_DATA", "/var/lib/aside", TEXT, AT(data), 0,
 			"folder of the private PostgreSQL and the default socket" },
 	{ "cluster-user", "USER", "ASIDE_CLUSTER_USER", "postgres", TEXT, AT(cluster_user), 0,

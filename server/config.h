@@ -11,7 +11,7 @@ struct config {
 	const char *listen[CONFIG_LIST_MAX + 1]; /* NULL-terminated */
 	const char *ipc_user[CONFIG_LIST_MAX + 1];
 	const char *origin[CONFIG_LIST_MAX + 1];
-	const char *database, *data, *cluster_user, *keys, *audience, *tls, *http, *log_level;
+	const char *database, *read_database, *data, *cluster_user, *keys, *audience, *tls, *http, *log_level;
 	const char *workers, *write_lanes, *read_lanes, *peer_memory, *drain_timeout, *keep_messages, *keep_events; /* numbers */
 	bool check, no_hints, http_anywhere;
 };

@@ -112,7 +112,7 @@ static enum aside_code start(struct program *program, struct aside_status *err)
 	const struct config *config = &program->config;
 	struct auth_options auth = { config->keys, config->ipc_user, config->audience };
 	struct hub_options hub = { config->no_hints ? NULL : program->dsn, watch_sink };
-	struct store_options store = { program->dsn, NULL, config_number(config->write_lanes),
+	struct store_options store = { program->dsn, config->read_database, config_number(config->write_lanes),
 		config_number(config->read_lanes), hub_committed, NULL };
 	/* A database of its own is brought up to date; another one is its owner's to change. */
 	enum aside_code code = program->cluster != NULL ? migrate_up(program->owner_dsn, &sql_migrations, err) :

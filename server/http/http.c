@@ -144,6 +144,24 @@ static void write_store(const struct http *http, FILE *out)
 			stats.queued, stats.in_flight, stats.batches, stats.operations, stats.retries);
 }
 
+/* Nothing without --read-database. */
+static void write_replica(const struct http *http, FILE *out)
+{
+	struct replica_stats stats;
+
+	store_replica_stats(http->options.store, &stats);
+	if (stats.lanes > 0)
+		fprintf(out, "# HELP aside_replica_lanes Connections to read replicas that there should be.\n"
+			     "# TYPE aside_replica_lanes gauge\naside_replica_lanes %u\n"
+			     "# HELP aside_replica_lanes_connected Those that there are.\n"
+			     "# TYPE aside_replica_lanes_connected gauge\naside_replica_lanes_connected %u\n"
+			     "# HELP aside_replica_answered_total Reads that a replica has answered.\n"
+			     "# TYPE aside_replica_answered_total counter\naside_replica_answered_total %" PRIu64 "\n"
+			     "# HELP aside_replica_handed_over_total Reads handed over to the primary: the replica was behind or away.\n"
+			     "# TYPE aside_replica_handed_over_total counter\naside_replica_handed_over_total %" PRIu64 "\n",
+				stats.lanes, stats.connected, stats.answered, stats.handed_over);
+}
+
 static void write_metrics(const struct http *http, FILE *out)
 {
 	fprintf(out, "# HELP aside_build_info Which version runs.\n# TYPE aside_build_info gauge\n"
@@ -152,6 +170,7 @@ static void write_metrics(const struct http *http, FILE *out)
 			ASIDE_VERSION, server_serving(http->options.server));
 	server_write_metrics(http->options.server, out);
 	write_store(http, out);
+	write_replica(http, out);
 	process_write_metrics(out);
 }
 
@@ -178,6 +197,17 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status
 static enum MHD_Result say(struct MHD_Connection *connection, unsigned status, const char *text)
 {
 	return answer(connection, status, TEXT, (void *)(uintptr_t)text, strlen(text), MHD_RESPMEM_PERSISTENT);
+}
+
+/* A replica that is away is no reason to send calls elsewhere. */
+static enum MHD_Result show_ready(const struct http *http, struct MHD_Connection *connection)
+{
+	struct replica_stats stats;
+
+	if (!server_serving(http->options.server))
+		return say(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "not ready: draining, or without a database\n");
+	store_replica_stats(http->options.store, &stats);
+	return say(connection, MHD_HTTP_OK, stats.connected < stats.lanes ? "ready; read replica away\n" : "ready\n");
 }
 
 static enum MHD_Result show_metrics(const struct http *http, struct MHD_Connection *connection)
@@ -215,8 +245,7 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
 	if (strcmp(url, "/healthz") == 0)
 		return say(connection, MHD_HTTP_OK, "ok\n");
 	if (strcmp(url, "/readyz") == 0)
-		return server_serving(http->options.server) ? say(connection, MHD_HTTP_OK, "ready\n") :
-				say(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "not ready: draining, or without a database\n");
+		return show_ready(http, connection);
 	if (strcmp(url, "/metrics") == 0)
 		return show_metrics(http, connection);
 	return say(connection, MHD_HTTP_NOT_FOUND, "/healthz, /readyz or /metrics\n");

@@ -215,6 +215,9 @@ static void wrong_settings_are_named(void **state)
 		{ "--http-anywhere=perhaps", "yes or no" },
 		{ "--no-hints --no-hints", "twice" },
 		{ "--database sslpassword=secret", "--database" },
+		{ "--read-database host=db2", "needs --database" },
+		{ "--database host=db --read-database 'host=db2 password=secret'", "ASIDE_READ_DATABASE" },
+		{ "--database host=db --read-database host", "--read-database" },
 		{ "dance", "--help" },
 		{ "migrate", "--help" },
 		{ "migrate dance", "up, down or status" },
@@ -240,14 +243,17 @@ static void settings_can_be_looked_at(void **state)
 	assert_true(key_make(&key, false));
 	assert_true(key_publish(&key, keys, "test"));
 	assert_int_equal(setenv("ASIDE_DATABASE", "password=secret", true), 0);
+	assert_int_equal(setenv("ASIDE_READ_DATABASE", "password=secret", true), 0);
 	assert_int_equal(run(said, sizeof said, "--listen tcp://127.0.0.1:0 --keys %s --http '[::1]:0' --check-config", keys), 0);
 	assert_int_equal(unsetenv("ASIDE_DATABASE"), 0);
+	assert_int_equal(unsetenv("ASIDE_READ_DATABASE"), 0);
 	assert_said(said, "listen=tcp://127.0.0.1:0\n");
 	(void)snprintf(words, sizeof words, "keys=%s\n", keys);
 	assert_said(said, words);
 	assert_said(said, "http=[::1]:0\n");
 	assert_said(said, "no-hints=no\n");
-	assert_said(said, "database=(set)\n");
+	assert_said(said, "\ndatabase=(set)\n");
+	assert_said(said, "\nread-database=(set)\n");
 	assert_null(strstr(said, "secret"));
 	assert_int_equal(run(said, sizeof said, "--version"), 0);
 	assert_said(said, "aside-server ");

@@ -1,0 +1,174 @@
+#!/usr/bin/env bash
+# Reads on a replica: c, a standby of a, answers them as long as it answers what a would, and nobody notices when it does not:
+# while it is away, behind, frozen, cancelled by its replay, ahead of what was promoted, or a primary itself.
+#
+#     replica.sh BUILD POSTGRESQL      the build folder; where initdb and pg_ctl are
+# shellcheck source=tests/functional/nodes.sh
+source "$(dirname "$0")/nodes.sh"
+ADMIN=7 JOHNNY=42
+sent=0
+
+# What the server says of itself by HTTP.
+http() {
+	exec 3<>"/dev/tcp/127.0.0.1/$(sed 's/.*://' "$work/addresses")"
+	printf 'GET /%s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n' "$1" >&3
+	tr -d '\r' <&3
+	exec 3>&-
+}
+metric() { http metrics | sed -n "s/^aside_replica_$1 //p"; }
+is_ready() { [ "$(http readyz | tail -1)" = "$1" ]; }
+
+# The texts of Johnny's thread, the newest first, and what staff see of it.
+list() {
+	call --as-user "$JOHNNY" MessageService/ListMessages "{\"pageId\": 1, \"userId\": $JOHNNY}" |
+		jq -r '[.messages[]?.content.text] | join(",")'
+}
+thread() { call --as-user "$1" ThreadService/GetThread "{\"pageId\": 1, \"userId\": $JOHNNY}"; }
+say() { sent=$((sent + 1)) && send "$JOHNNY" "$sent" "$1" >"$work/said"; }
+
+fail() {
+	echo "$1" >&2
+	cat "$work/server.log" >&2
+	exit 1
+}
+# shows TEXTS: now, and to every lane.
+shows() {
+	local n seen
+	for n in 1 2 3 4; do
+		seen=$(list)
+		[ "$seen" = "$1" ] || fail "expected $1, not $seen ($n)"
+	done
+}
+# Whether the replica has answered this one.
+answers() {
+	local before
+	before=$(metric answered_total)
+	list >"$work/said"
+	[ "$(metric answered_total)" = $((before + 1)) ]
+}
+until_it_answers() { until answers && answers; do :; done; }
+
+start_primary a
+make_standby b a
+make_standby c a
+configure c "max_standby_streaming_delay = 0"
+pg_ctl b -w start
+export ASIDE_DATABASE="host=$work/socket-a user=aside dbname=postgres"
+"$build/server/aside-server" migrate up 2>"$work/said"
+sql a "CREATE ROLE aside_server LOGIN IN ROLE aside_app"
+
+# It is away: that keeps no server from starting.
+export ASIDE_DATABASE="host=$work/socket-a,$work/socket-b user=aside_server dbname=postgres target_session_attrs=read-write"
+start_server page.write,user.act --http 127.0.0.1:0 --read-database "host=$work/socket-c user=aside_server dbname=postgres"
+call PageService/CreatePage "{\"pageId\": 1, \"name\": \"Coke\", \"adminUserId\": $ADMIN}" >"$work/said"
+say one
+shows one
+is_ready 'ready; read replica away' || fail "$(http readyz)"
+grep -q 'event=replica_away' "$work/server.log"
+
+# It is there: it answers, and PostgreSQL says so, too.
+pg_ctl c -w start
+until [ "$(metric lanes_connected)" = 2 ]; do :; done
+is_ready ready || fail "$(http readyz)"
+until_it_answers
+shows one
+[ "$(sql c "SELECT count(*) FROM pg_stat_activity WHERE usename = 'aside_server' AND query LIKE '%FROM message%'")" = 2 ]
+
+# It is behind: whatever has changed is seen at once, and what has not is still its to answer.
+call PageService/CreatePage "{\"pageId\": 2, \"name\": \"Pepsi\", \"adminUserId\": $ADMIN}" >"$work/said"
+until [ "$(sql c "SELECT count(*) FROM page")" = 2 ]; do :; done
+sql c "SELECT pg_wal_replay_pause()"
+handed_over=$(metric handed_over_total)
+say two
+shows two,one
+say three
+shows three,two,one
+[ "$(metric handed_over_total)" = $((handed_over + 8)) ]
+answered=$(metric answered_total)
+call --as-user "$ADMIN" ThreadService/ListPageThreads '{"pageId": 2}' >"$work/said"
+[ "$(metric answered_total)" = $((answered + 1)) ]
+call PageService/CreatePage "{\"pageId\": 3, \"name\": \"Fanta\", \"adminUserId\": $ADMIN}" >"$work/said"
+call --as-user "$ADMIN" ThreadService/ListPageThreads '{"pageId": 3}' >"$work/said"
+call --as-user "$ADMIN" ThreadService/MarkThread "{\"pageId\": 1, \"userId\": $JOHNNY, \"side\": \"SIDE_PAGE\", \"readSeq\": 2}" >"$work/said"
+[ "$(thread "$ADMIN" | jq .thread.pageMarks.unreadCount)" = 1 ]
+call --as-user "$ADMIN" ThreadService/SetBlock "{\"pageId\": 1, \"userId\": $JOHNNY, \"side\": \"SIDE_PAGE\", \"blocked\": true}" >"$work/said"
+[ "$(thread "$ADMIN" | jq .thread.blockedByMe)" = true ]
+call --as-user "$ADMIN" ThreadService/SetBlock "{\"pageId\": 1, \"userId\": $JOHNNY, \"side\": \"SIDE_PAGE\", \"blocked\": false}" >"$work/said"
+sql c "SELECT pg_wal_replay_resume()"
+until_it_answers
+
+# A role that was taken away, by whichever server, and a message that retention has emptied, are gone at once.
+sql a "BEGIN; INSERT INTO page_staff VALUES (1, 8, 2); UPDATE page SET last_event = last_event + 1 WHERE page_id = 1; COMMIT"
+until_it_answers
+thread 8 >"$work/said"
+sql c "SELECT pg_wal_replay_pause()"
+sql a "BEGIN; DELETE FROM page_staff WHERE user_id = 8; UPDATE page SET last_event = last_event + 1 WHERE page_id = 1; COMMIT"
+if thread 8 >"$work/said" 2>&1; then fail "a role that was taken away still reads"; fi
+sql c "SELECT pg_wal_replay_resume()"
+sql a "UPDATE page SET first_event = 2 WHERE page_id = 1"
+until_it_answers
+sql c "SELECT pg_wal_replay_pause()"
+sql a "BEGIN; UPDATE message SET body = '' WHERE seq = 1; UPDATE thread SET first_seq = 2;
+	UPDATE page SET first_message = 2 WHERE page_id = 1; COMMIT"
+shows three,two
+sql c "SELECT pg_wal_replay_resume()"
+until_it_answers
+
+# Frozen, without a word: the primary answers.
+mapfile -t processes < <(pgrep -P "$(head -1 "$work/c/postmaster.pid")")
+processes+=("$(head -1 "$work/c/postmaster.pid")")
+kill -STOP "${processes[@]}"
+shows three,two
+say four
+shows four,three,two
+[ "$(metric lanes_connected)" = 0 ]
+kill -CONT "${processes[@]}"
+until_it_answers
+
+# Killed, and back.
+pg_ctl c -m immediate stop
+shows four,three,two
+say five
+shows five,four,three,two
+pg_ctl c -w start
+until_it_answers
+shows five,four,three,two
+
+# Its replay cancels what is in its way.
+conflicts() { sql c "SELECT sum(confl_lock) FROM pg_stat_database_conflicts"; }
+while [ "$(conflicts)" = 0 ]; do
+	sql a "$(for n in {1..200}; do echo "BEGIN; LOCK TABLE message IN ACCESS EXCLUSIVE MODE; COMMIT;"; done)" &
+	readers=("$!")
+	for n in 1 2 3 4; do
+		shows five,four,three,two &
+		readers+=("$!")
+	done
+	for n in "${readers[@]}"; do wait "$n"; done
+done
+until_it_answers
+
+# The primary is gone, and what was promoted knows less than the replica: the same number is another message there.
+pg_ctl b -m fast stop
+say lost
+until [ "$(sql c "SELECT count(*) FROM message WHERE body = 'lost'")" = 1 ]; do :; done
+pg_ctl b -w start -o "-c primary_conninfo=''"
+kill_node a
+pg_ctl b -w promote
+sent=$((sent + 1)) # another message
+say kept
+[ "$(sql b "SELECT last_event FROM page WHERE page_id = 1")" = "$(sql c "SELECT last_event FROM page WHERE page_id = 1")" ]
+shows kept,five,four,three,two
+until grep -q 'event=replica_away.*timeline' "$work/server.log" || [ "$(metric lanes_connected)" = 2 ]; do :; done
+shows kept,five,four,three,two
+
+# It is promoted itself.
+pg_ctl c -w promote
+sql c "UPDATE message SET body = 'false'"
+until grep -q 'event=replica_away.*no standby' "$work/server.log" || [ "$(metric lanes_connected)" = 2 ]; do :; done
+shows kept,five,four,three,two
+[ "$(metric lanes_connected)" = 0 ]
+
+kill "$server"
+wait "$server"
+server=
+! grep 'level=error' "$work/server.log"
