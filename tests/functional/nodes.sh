@@ -64,11 +64,21 @@ send() {
 		"{\"pageId\": 1, \"clientKey\": \"$(printf '%016d' "$2" | base64)\", \"content\": {\"text\": \"$3\"}}" | jq -r .receipt.seq
 }
 
+# signal_node SIGNAL NODE: to all of its processes.
+signal_node() {
+	local postmaster
+	postmaster=$(head -1 "$work/$2/postmaster.pid")
+	mapfile -t processes < <(pgrep -P "$postmaster")
+	kill "-$1" "$postmaster" "${processes[@]}"
+}
+
 clean_up() {
 	local node
 	[ -z "$server" ] || kill "$server" || true
 	for node in $nodes; do
-		[ ! -e "$work/$node/postmaster.pid" ] || pg_ctl "$node" -m immediate stop || true
+		[ -e "$work/$node/postmaster.pid" ] || continue
+		signal_node CONT "$node" || true # where the test has ended with it frozen
+		pg_ctl "$node" -m immediate stop || true
 	done
 	rm -rf "$work"
 }

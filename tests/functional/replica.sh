@@ -119,14 +119,12 @@ sql c "SELECT pg_wal_replay_resume()"
 until_it_answers
 
 # Frozen, without a word: the primary answers.
-mapfile -t processes < <(pgrep -P "$(head -1 "$work/c/postmaster.pid")")
-processes+=("$(head -1 "$work/c/postmaster.pid")")
-kill -STOP "${processes[@]}"
+signal_node STOP c
 shows three,two
 say four
 shows four,three,two
 until [ "$(metric lanes_connected)" = 0 ]; do list >"$work/said"; done
-kill -CONT "${processes[@]}"
+signal_node CONT c
 until_it_answers
 
 # Killed, and back.
