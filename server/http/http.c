@@ -157,9 +157,9 @@ static void write_replica(const struct http *http, FILE *out)
 			     "# TYPE aside_replica_lanes_connected gauge\naside_replica_lanes_connected %u\n"
 			     "# HELP aside_replica_answered_total Reads that a replica has answered.\n"
 			     "# TYPE aside_replica_answered_total counter\naside_replica_answered_total %" PRIu64 "\n"
-			     "# HELP aside_replica_handed_over_total Reads handed over to the primary: the replica was behind or away.\n"
-			     "# TYPE aside_replica_handed_over_total counter\naside_replica_handed_over_total %" PRIu64 "\n",
-				stats.lanes, stats.connected, stats.answered, stats.handed_over);
+			     "# HELP aside_replica_fallback_total Reads that fell back to the primary: the replica was behind or away.\n"
+			     "# TYPE aside_replica_fallback_total counter\naside_replica_fallback_total %" PRIu64 "\n",
+				stats.lanes, stats.connected, stats.answered, stats.fallbacks);
 }
 
 static void write_metrics(const struct http *http, FILE *out)

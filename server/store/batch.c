@@ -3,7 +3,7 @@
  * all that follows see the last committed state of those pages. */
 #include "batch.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "result.h"
@@ -25,37 +25,40 @@ static int compare_ids(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static bool send_bound(struct batch *batch, struct connection *connection, const char *name)
+int batch_page(const struct batch *batch, int64_t page_id)
 {
-	struct bind *bind = &batch->bind;
+	const int64_t *page = bsearch(&page_id, batch->pages, batch->n_pages, sizeof *page, compare_ids);
 
-	return PQsendQueryPrepared(connection->pg, name, bind->n, bind->values, bind->lengths, bind->formats, 1) == 1;
+	return (int)(page - batch->pages);
 }
 
-/* What is first in a batch: takes the pages' locks, or says where they stand. */
-static bool send_pages(struct batch *batch, struct connection *connection, struct op *const *ops, size_t n)
+void batch_set_pages(struct batch *batch, size_t first, size_t n)
 {
 	int64_t ids[LANE_BATCH_MAX] = { 0 };
 
 	for (size_t i = 0; i < n; i++)
-		ids[i] = ops[i]->page_id;
+		ids[i] = batch->ops[first + i]->page_id;
 	qsort(ids, n, sizeof *ids, compare_ids);
 	batch->n_pages = 0;
 	for (size_t i = 0; i < n; i++)
 		if (i == 0 || ids[i] != ids[i - 1])
 			batch->pages[batch->n_pages++] = ids[i];
+}
+
+static bool send_pages(struct batch *batch, struct connection *connection)
+{
 	return bind_numbers(&batch->bind, batch->pages, batch->n_pages, NULL) == ASIDE_OK &&
-			send_bound(batch, connection, CONNECTION_PAGES);
+			connection_send(connection, CONNECTION_PAGES, &batch->bind);
 }
 
 static bool send_all(struct batch *batch, struct connection *connection, struct op *const *ops, size_t n)
 {
-	if (connection->kind != LANE_READ && !send_pages(batch, connection, ops, n))
+	if (connection->kind != CONNECTION_READ && !send_pages(batch, connection))
 		return false;
 	for (size_t i = 0, size; i < n; i += size) {
 		size = execution_size(ops + i, n - i);
 		if (bind_ops(&batch->bind, ops[i]->statement, ops + i, size, NULL) != ASIDE_OK ||
-				!send_bound(batch, connection, ops[i]->statement->name))
+				!connection_send(connection, ops[i]->statement->name, &batch->bind))
 			return false;
 	}
 	return PQpipelineSync(connection->pg) == 1 && connection_flush(connection);
@@ -77,11 +80,8 @@ static bool distribute(PGresult *rows, struct op *const *ops, size_t n)
 	if (ops[0]->statement->form == FORM_SINGLE)
 		return true;
 	for (unsigned row = 0; row < n_rows; row++) {
-		const uint8_t *big = (const uint8_t *)PQgetvalue(rows, (int)row, 0);
-		size_t ord = 0;
-		for (int k = 0; k < PQgetlength(rows, (int)row, 0); k++)
-			ord = ord << 8 | big[k];
-		if (ord == 0 || ord > n)
+		int64_t ord = result_int(rows, (int)row, 0);
+		if (ord < 1 || ord > (int64_t)n)
 			return false;
 		struct op *op = ops[ord - 1];
 		if (op->n_rows == 0)
@@ -90,17 +90,6 @@ static bool distribute(PGresult *rows, struct op *const *ops, size_t n)
 			return false;
 	}
 	return true;
-}
-
-static void note_error(struct batch *batch, const PGresult *result)
-{
-	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-
-	if (batch->sqlstate[0] != '\0')
-		return;
-	(void)snprintf(batch->sqlstate, sizeof batch->sqlstate, "%s", state != NULL ? state : "XX000");
-	(void)snprintf(batch->message, sizeof batch->message, "%s", message != NULL ? message : "");
 }
 
 /* Reads one execution's result; false: the connection is lost. */
@@ -113,56 +102,37 @@ static bool receive(struct batch *batch, struct connection *connection, struct o
 		return false;
 	if (status == PGRES_TUPLES_OK) {
 		if (!distribute(result, ops, n))
-			(void)snprintf(batch->sqlstate, sizeof batch->sqlstate, "XX001");
+			batch->error = (struct sql_error){ "XX001", "rows that are not the operations'" };
 	} else {
-		if (status == PGRES_FATAL_ERROR)
-			note_error(batch, result);
+		sql_error_note(&batch->error, result);
 		PQclear(result);
 	}
 	return !connection_lost(connection);
 }
 
-/* The answer to send_pages(): of a replica it is kept. */
+/* The answer to send_pages(): a replica's is kept. */
 static bool receive_pages(struct batch *batch, struct connection *connection)
 {
 	PGresult *result = connection_answer(connection);
 
-	if (result != NULL && PQresultStatus(result) == PGRES_FATAL_ERROR)
-		note_error(batch, result);
-	PQclear(batch->stand);
-	batch->stand = connection->kind == LANE_REPLICA ? result : NULL;
-	if (batch->stand == NULL)
+	sql_error_note(&batch->error, result);
+	PQclear(batch->watermark);
+	batch->watermark = connection->kind == CONNECTION_REPLICA ? result : NULL;
+	if (batch->watermark == NULL)
 		PQclear(result);
 	return result != NULL && !connection_lost(connection);
 }
 
-/* false: the connection is lost. */
-static bool receive_sync(struct batch *batch, struct connection *connection)
-{
-	PGresult *sync;
-
-	/* An error of the commit itself comes before the Sync. */
-	while ((sync = connection_result(connection)) != NULL || !connection_lost(connection)) {
-		ExecStatusType status = PQresultStatus(sync);
-		if (status == PGRES_FATAL_ERROR)
-			note_error(batch, sync);
-		PQclear(sync);
-		if (status == PGRES_PIPELINE_SYNC)
-			return true;
-	}
-	return false;
-}
-
 static bool receive_all(struct batch *batch, struct connection *connection, struct op *const *ops, size_t n)
 {
-	if (connection->kind != LANE_READ && !receive_pages(batch, connection))
+	if (connection->kind != CONNECTION_READ && !receive_pages(batch, connection))
 		return false;
 	for (size_t i = 0, size; i < n; i += size) {
 		size = execution_size(ops + i, n - i);
 		if (!receive(batch, connection, ops + i, size))
 			return false;
 	}
-	return receive_sync(batch, connection);
+	return connection_sync(connection, &batch->error);
 }
 
 enum batch_end batch_run(struct batch *batch, struct connection *connection, size_t first, size_t n)
@@ -170,37 +140,19 @@ enum batch_end batch_run(struct batch *batch, struct connection *connection, siz
 	struct op *const *ops = batch->ops + first;
 	bool arrived;
 
-	batch->sqlstate[0] = '\0';
-	batch->message[0] = '\0';
+	batch->error = (struct sql_error){ 0 };
+	batch_set_pages(batch, first, n);
 	arrived = send_all(batch, connection, ops, n) && receive_all(batch, connection, ops, n);
-	if (arrived && batch->sqlstate[0] == '\0')
+	if (arrived && batch->error.sqlstate[0] == '\0')
 		return BATCH_DONE;
 	for (size_t i = 0; i < n; i++)
 		op_release(ops[i]);
 	return arrived ? BATCH_ABORTED : BATCH_LOST;
 }
 
-bool batch_ask(struct batch *batch, struct connection *connection, size_t first, size_t n)
-{
-	return send_pages(batch, connection, batch->ops + first, n) && PQpipelineSync(connection->pg) == 1 &&
-			connection_flush(connection);
-}
-
-PGresult *batch_heard(struct batch *batch, struct connection *connection)
-{
-	PGresult *result = connection_answer(connection);
-
-	if (result != NULL && PQresultStatus(result) == PGRES_FATAL_ERROR)
-		note_error(batch, result);
-	if (result != NULL && receive_sync(batch, connection) && PQresultStatus(result) == PGRES_TUPLES_OK)
-		return result;
-	PQclear(result);
-	return NULL;
-}
-
 void batch_fini(struct batch *batch)
 {
 	bind_fini(&batch->bind);
-	PQclear(batch->stand);
-	batch->stand = NULL;
+	PQclear(batch->watermark);
+	batch->watermark = NULL;
 }

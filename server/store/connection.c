@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -12,6 +13,7 @@
 #include "../log.h"
 #include "bind.h"
 #include "sql.h"
+#include "watermark.h"
 
 #define CONNECT_TIMEOUT_S "5"
 
@@ -19,20 +21,6 @@
  * between this and a statement is seen unlocked; the statement's numbers then clash with those of another writer, an
  * error of class 23, and the batch is sent again.  Ascending, so that two servers never wait for each other. */
 static const char lock_pages[] = "SELECT page_id FROM page WHERE page_id = ANY($1) ORDER BY page_id FOR UPDATE";
-
-/* Where pages stand, as the primary says it and as a replica does: see replica.h.  Page 0, which is none, asks which
- * cluster it is. */
-#define PAGES_STAND(timeline) \
-	"SELECT p.last_event, p.first_event, p.first_message, " timeline " AS timeline," \
-	" CASE i.page_id WHEN 0 THEN (SELECT system_identifier FROM pg_control_system()) END AS cluster" \
-	" FROM unnest($1) WITH ORDINALITY AS i(page_id, ord) LEFT JOIN page p ON p.page_id = i.page_id ORDER BY i.ord"
-
-static const char stand_of_primary[] = PAGES_STAND("(SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8))");
-
-/* By its control file, which may be behind, never ahead.  NULL: it is a standby no more. */
-static const char stand_of_replica[] = PAGES_STAND("(SELECT CASE WHEN pg_is_in_recovery() THEN"
-		" upper(lpad(to_hex(greatest(c.timeline_id, r.min_recovery_end_timeline)), 8, '0')) END"
-		" FROM pg_control_checkpoint() c, pg_control_recovery() r)");
 
 const char connection_plan_settings[] = "SELECT set_config(name, value, false) FROM (VALUES"
 		" ('plan_cache_mode', 'force_generic_plan'), ('jit', 'off'), ('enable_seqscan', 'off'),"
@@ -42,18 +30,18 @@ const char connection_plan_settings[] = "SELECT set_config(name, value, false) F
 /* What connections of a kind are like. */
 static const struct kind {
 	const char *settings;
-	bool prepares[LANE_KINDS]; /* statements that are for these lanes */
-	const char *pages;         /* first in each batch, with all its pages; NULL: nothing */
+	bool prepares[LANE_KINDS]; /* the statements of these lanes */
+	const char *pages;         /* CONNECTION_PAGES; NULL: it has none */
 	bool waits;                /* libpq's own way to connect, which knows when to go on to the next host */
-} kinds[LANE_KINDS] = {
+} kinds[CONNECTION_KINDS] = {
 #define DURABLE "SELECT set_config('synchronous_commit', 'on', false)"
 #define READS_ONLY ", set_config('default_transaction_read_only', 'on', false)"
-	[LANE_READ] = { DURABLE READS_ONLY, { [LANE_READ] = true, [LANE_REPLICA] = true }, NULL, true },
-	[LANE_WRITE] = { DURABLE, { [LANE_WRITE] = true }, lock_pages, true },
+	[CONNECTION_READ] = { DURABLE READS_ONLY, { [LANE_READ] = true, [LANE_REPLICA] = true }, NULL, true },
+	[CONNECTION_WRITE] = { DURABLE, { [LANE_WRITE] = true }, lock_pages, true },
 	/* One snapshot for all of a batch. */
-	[LANE_REPLICA] = { DURABLE READS_ONLY ", set_config('default_transaction_isolation', 'repeatable read', false)",
-		{ [LANE_REPLICA] = true }, stand_of_replica, false },
-	[LANE_WITNESS] = { DURABLE READS_ONLY, { false }, stand_of_primary, true },
+	[CONNECTION_REPLICA] = { DURABLE READS_ONLY ", set_config('default_transaction_isolation', 'repeatable read', false)",
+		{ [LANE_REPLICA] = true }, watermark_of_replica, false },
+	[CONNECTION_WITNESS] = { DURABLE READS_ONLY, { false }, watermark_of_primary, true },
 #undef DURABLE
 #undef READS_ONLY
 };
@@ -69,7 +57,7 @@ static enum aside_code broken(const struct connection *connection, const char *w
 
 /* ── making one ──────────────────────────────────────────────────────────────────────────────────── */
 
-enum aside_code connection_init(struct connection *connection, enum lane_kind kind, const char *dsn,
+enum aside_code connection_init(struct connection *connection, enum connection_kind kind, const char *dsn,
 		struct aside_status *err)
 {
 	*connection = (struct connection){ .kind = kind, .dsn = dsn, .stop_fd = eventfd(0, EFD_CLOEXEC) };
@@ -318,6 +306,11 @@ bool connection_flush(struct connection *connection)
 	return rc == 0;
 }
 
+bool connection_send(struct connection *connection, const char *name, const struct bind *bind)
+{
+	return PQsendQueryPrepared(connection->pg, name, bind->n, bind->values, bind->lengths, bind->formats, 1) == 1;
+}
+
 PGresult *connection_result(struct connection *connection)
 {
 	while (PQisBusy(connection->pg))
@@ -333,4 +326,30 @@ PGresult *connection_answer(struct connection *connection)
 	while (result != NULL && (rest = connection_result(connection)) != NULL)
 		PQclear(rest);
 	return result;
+}
+
+void sql_error_note(struct sql_error *error, const PGresult *result)
+{
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+	if (PQresultStatus(result) != PGRES_FATAL_ERROR || result == NULL || error->sqlstate[0] != '\0')
+		return;
+	(void)snprintf(error->sqlstate, sizeof error->sqlstate, "%s", state != NULL ? state : "XX000");
+	(void)snprintf(error->message, sizeof error->message, "%s", message != NULL ? message : "");
+}
+
+bool connection_sync(struct connection *connection, struct sql_error *error)
+{
+	PGresult *sync;
+
+	/* An error of the commit itself comes before the Sync. */
+	while ((sync = connection_result(connection)) != NULL || !connection_lost(connection)) {
+		ExecStatusType status = PQresultStatus(sync);
+		sql_error_note(error, sync);
+		PQclear(sync);
+		if (status == PGRES_PIPELINE_SYNC)
+			return true;
+	}
+	return false;
 }

@@ -11,31 +11,54 @@
  * every row looked up, whatever the statistics say.  tests/store/test_schema.c holds every statement to it. */
 extern const char connection_plan_settings[];
 
-/* The prepared statement that takes all pages of a batch, and comes first in it; a read lane has none. */
+/* The prepared statement that is given all pages of a batch, and comes first in it: locks them (write), or says how far
+ * they are (replica, witness: watermark.h).  Connections that only read have none. */
 #define CONNECTION_PAGES "pages"
+
+struct bind;
+
+enum connection_kind {
+	CONNECTION_READ,
+	CONNECTION_WRITE,
+	CONNECTION_REPLICA,
+	CONNECTION_WITNESS, /* a replica's lane's, to the primary (replica.h) */
+	CONNECTION_KINDS,
+};
+
+/* What PostgreSQL refused a pipeline with; "": nothing. */
+struct sql_error {
+	char sqlstate[6];
+	char message[160]; /* for the log */
+};
+
+/* Notes the error that `result` is, if it is one, and none is noted yet.  NULL is fine. */
+void sql_error_note(struct sql_error *error, const PGresult *result);
 
 struct connection {
 	PGconn *pg;
-	enum lane_kind kind;
+	enum connection_kind kind;
 	const char *dsn;              /* borrowed */
 	int stop_fd;                  /* readable once stop_by_us is set */
 	_Atomic int64_t stop_by_us;   /* monotonic: the connection is given up then; 0: never */
-	int64_t give_up_us;           /* the same, but the thread's own to set, before each wait */
+	int64_t give_up_us;           /* the same, for what is waited for next: the lane's thread sets it */
 };
 
 /* Closed, yet.  RESOURCE_EXHAUSTED without a file descriptor; connection_fini() is right in any case. */
-enum aside_code connection_init(struct connection *connection, enum lane_kind kind, const char *dsn,
+enum aside_code connection_init(struct connection *connection, enum connection_kind kind, const char *dsn,
 		struct aside_status *err) MUST_CHECK;
 void connection_fini(struct connection *connection);
 
 /* Makes whoever waits for the connection give it up at `deadline_us`.  Any thread. */
 void connection_stop(struct connection *connection, int64_t deadline_us);
 
-/* Connects, enters pipeline mode and prepares every statement of the lane's kind; with `check`, holds what
+/* Connects, enters pipeline mode and prepares every statement of its kind; with `check`, holds what
  * PostgreSQL says of their types against their heads.  Blocks: for CONNECT_TIMEOUT_S a host while it connects, or as long
  * as `give_up_us` says; a replica's only as long as that. */
 enum aside_code connection_open(struct connection *connection, bool check, struct aside_status *err) MUST_CHECK;
 void connection_close(struct connection *connection);
+
+/* Sends a prepared statement with its parameters.  false: the connection is lost. */
+bool connection_send(struct connection *connection, const char *name, const struct bind *bind);
 
 /* The next result of the pipeline, waiting for it; NULL between two executions, or when the connection is
  * lost (then `connection_lost`). */
@@ -43,6 +66,9 @@ PGresult *connection_result(struct connection *connection);
 
 /* The result of the next execution, and past the NULL after it; NULL when the connection is lost. */
 PGresult *connection_answer(struct connection *connection);
+
+/* Reads on to the end of the pipeline, past its Sync.  false: the connection is lost. */
+bool connection_sync(struct connection *connection, struct sql_error *error);
 bool connection_lost(const struct connection *connection);
 
 /* Looks, without waiting, whether the other end has gone.  Between two batches only. */

@@ -258,14 +258,14 @@ static void read_only(struct lane *lane, struct batch *batch, size_t first, size
 
 static void aborted(struct lane *lane, struct batch *batch, size_t first, size_t n, unsigned attempt, bool unsettled)
 {
-	bool transient = (memcmp(batch->sqlstate, "40", 2) == 0 && attempt < ABORT_RETRIES_MAX) ||
-			(memcmp(batch->sqlstate, "23", 2) == 0 && attempt == 0); /* a page's birth: see connection.c */
+	bool transient = (memcmp(batch->error.sqlstate, "40", 2) == 0 && attempt < ABORT_RETRIES_MAX) ||
+			(memcmp(batch->error.sqlstate, "23", 2) == 0 && attempt == 0); /* a page's birth: see connection.c */
 
 	if (transient) {
 		execute(lane, batch, first, n, attempt + 1, unsettled);
 		return;
 	}
-	if (strcmp(batch->sqlstate, "25006") == 0) {
+	if (strcmp(batch->error.sqlstate, "25006") == 0) {
 		read_only(lane, batch, first, n, unsettled);
 		return;
 	}
@@ -274,7 +274,7 @@ static void aborted(struct lane *lane, struct batch *batch, size_t first, size_t
 		return;
 	}
 	log_error("event=statement_failed statement=%s sqlstate=%s message=\"%s\"",
-			batch->ops[first]->statement->name, batch->sqlstate, batch->message);
+			batch->ops[first]->statement->name, batch->error.sqlstate, batch->error.message);
 	if (unsettled)
 		lose(batch->ops[first]);
 	else
@@ -318,27 +318,29 @@ static void execute(struct lane *lane, struct batch *batch, size_t first, size_t
 		aborted(lane, batch, first, n, attempt, unsettled);
 }
 
+static void serve(struct lane *lane)
+{
+	execute(lane, lane->batch, 0, lane->batch->n, 0, false);
+}
+
 static void *run(void *arg)
 {
 	struct lane *lane = arg;
 	struct batch *batch = lane->batch;
 
-	if (lane->replica != NULL)
-		replica_look_after(lane);
+	lane->work->look_after(lane);
 	while (take(lane, batch)) {
 		drop_expired(batch);
 		order_set(&batch->order, batch->ops, batch->n);
-		if (batch->n == 0 && lane->replica != NULL)
-			replica_look_after(lane);
-		else if (batch->n == 0)
-			look_after(lane);
-		else if (lane->replica != NULL)
-			replica_serve(lane);
+		if (batch->n == 0)
+			lane->work->look_after(lane);
 		else
-			execute(lane, batch, 0, batch->n, 0, false);
+			lane->work->serve(lane);
 	}
 	return NULL;
 }
+
+static const struct lane_work work = { serve, look_after };
 
 /* What it needs before its thread runs. */
 static enum aside_code prepare(struct lane *lane, const struct store_options *options, struct lane *primary, bool check,
@@ -359,14 +361,16 @@ static enum aside_code prepare(struct lane *lane, const struct store_options *op
 enum aside_code lane_start(struct lane *lane, enum lane_kind kind, const struct store_options *options, struct lane *primary,
 		bool check, struct aside_status *err)
 {
+	static const enum connection_kind connections[LANE_KINDS] = { [LANE_READ] = CONNECTION_READ, [LANE_WRITE] = CONNECTION_WRITE,
+		[LANE_REPLICA] = CONNECTION_REPLICA };
 	enum aside_code code;
 
-	*lane = (struct lane){ .committed = kind == LANE_WRITE ? options->committed : NULL,
+	*lane = (struct lane){ .work = kind == LANE_REPLICA ? &replica_work : &work, .committed = kind == LANE_WRITE ? options->committed : NULL,
 		.committed_user = options->committed_user };
 	lane->tail = &lane->head;
 	pthread_mutex_init(&lane->mutex, NULL);
 	pthread_cond_init(&lane->wake, NULL);
-	code = connection_init(&lane->connection, kind, kind == LANE_REPLICA ? options->read_database : options->database, err);
+	code = connection_init(&lane->connection, connections[kind], kind == LANE_REPLICA ? options->read_database : options->database, err);
 	if (code == ASIDE_OK)
 		code = prepare(lane, options, primary, check, err);
 	if (code != ASIDE_OK)

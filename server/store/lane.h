@@ -1,4 +1,4 @@
-/* A lane: one thread, one connection, one batch under way.
+/* A lane: one thread, one connection (a replica's has a second one, see replica.h), one batch under way.
  *
  *     submit ──▶ queue ──▶ batch ──▶ lock pages, statements, Sync ──▶ done, each operation once
  *                  ▲         │ aborted: retried (class 40) or split, so that one bad item costs only itself
@@ -17,12 +17,20 @@
 #define LANE_QUEUE_MAX 8192
 
 struct batch;
+struct lane;
 struct replica;
+
+/* What a kind of lane does, on its thread. */
+struct lane_work {
+	void (*serve)(struct lane *lane);      /* answers the batch, each operation once */
+	void (*look_after)(struct lane *lane); /* at the start, and whenever there was nothing to do for a second */
+};
 
 struct lane {
 	struct connection connection;
 	struct batch *batch;     /* its thread's own */
-	struct replica *replica; /* of a replica's lane (replica.h), which answers reads or hands them over; otherwise NULL */
+	const struct lane_work *work;
+	struct replica *replica; /* of a replica's lane; otherwise NULL */
 	pthread_t thread;
 	pthread_mutex_t mutex;
 	pthread_cond_t wake;
@@ -35,11 +43,11 @@ struct lane {
 	/* Read by others; written under `mutex`. */
 	bool connected;
 	size_t in_flight;
-	uint64_t batches, operations, retries, handed_over;
+	uint64_t batches, operations, retries, fallbacks;
 };
 
 /* Connects (with `check`: see connection.h) and starts the thread.  The options' databases are borrowed.  A replica's lane
- * connects on its thread, and again and again: it starts in any case, and hands over to `primary`, a read lane that is
+ * connects on its thread, and again and again: it starts in any case, and falls back to `primary`, a read lane that is
  * stopped after it; NULL for the others. */
 enum aside_code lane_start(struct lane *lane, enum lane_kind kind, const struct store_options *options, struct lane *primary,
 		bool check, struct aside_status *err) MUST_CHECK;

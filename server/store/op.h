@@ -53,7 +53,7 @@ struct op_result; /* shared by the operations of one execution */
 
 struct op {
 	const struct statement *statement;
-	int64_t page_id; /* chooses the lane, the lock of a write, what a replica must know; 0: none */
+	int64_t page_id; /* chooses the lane, the lock of a write, whose watermark a replica must have; 0: none */
 	struct op_value params[OP_PARAMS_MAX];
 	unsigned n_params;
 	int64_t deadline_us; /* monotonic; not sent to the database after this */

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "batch.h"
+#include "watermark.h"
 #include "../log.h"
 
 #define CONNECT_PATIENCE_US 5000000
@@ -13,9 +14,6 @@
 #define REST_MIN_US 1000000
 #define REST_MAX_US 30000000
 #define WHY_BYTES 160
-
-/* Of where a page stands: see connection.c. */
-enum { TIMELINE = 3, STAND_COLUMNS = 5 };
 
 struct replica {
 	struct connection witness;
@@ -40,7 +38,7 @@ enum aside_code replica_new(const char *database, struct lane *primary, struct r
 		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
 	replica->primary = primary;
 	*ret = replica;
-	return connection_init(&replica->witness, LANE_WITNESS, database, err);
+	return connection_init(&replica->witness, CONNECTION_WITNESS, database, err);
 }
 
 void replica_stop(struct replica *replica, int64_t deadline_us)
@@ -85,7 +83,7 @@ static void tell(struct lane *lane, const char *why)
 	(void)snprintf(replica->told, WHY_BYTES, "%s", why);
 }
 
-/* From now on nothing comes to the lane; what waits there is handed over with the next batches. */
+/* From now on nothing comes to the lane; what waits there is falls back with the next batches. */
 static void leave(struct lane *lane, const char *why)
 {
 	struct replica *replica = lane->replica;
@@ -101,44 +99,27 @@ static void leave(struct lane *lane, const char *why)
 	tell(lane, why);
 }
 
-static bool same_cell(const PGresult *a, const PGresult *b, int row, int column)
+/* NULL, or why the host that was connected to is no standby of the primary. */
+static const char *check_standby(struct lane *lane)
 {
-	int size = PQgetlength(a, row, column);
-
-	return PQgetisnull(a, row, column) == PQgetisnull(b, row, column) && size == PQgetlength(b, row, column) &&
-			memcmp(PQgetvalue(a, row, column), PQgetvalue(b, row, column), (size_t)size) == 0;
-}
-
-static bool same_row(const PGresult *a, const PGresult *b, int row)
-{
-	bool same = true;
-
-	for (int column = 0; column < STAND_COLUMNS && same; column++)
-		same = same_cell(a, b, row, column);
-	return same;
-}
-
-/* NULL, or why the host that was connected to is no replica of the primary. */
-static const char *misfit(struct lane *lane)
-{
+	static const int64_t no_page = WATERMARK_NO_PAGE;
+	struct connection *witness = &lane->replica->witness;
 	struct batch *batch = lane->batch;
-	struct op nothing = { .page_id = 0 };
 	PGresult *here = NULL, *there = NULL;
 	const char *why = NULL;
 
-	batch->ops[0] = &nothing;
-	batch->sqlstate[0] = batch->message[0] = '\0';
-	if (batch_ask(batch, &lane->connection, 0, 1))
-		here = batch_heard(batch, &lane->connection);
-	if (batch_ask(batch, &lane->replica->witness, 0, 1))
-		there = batch_heard(batch, &lane->replica->witness);
+	batch->error = (struct sql_error){ 0 };
+	if (watermark_send(&lane->connection, &batch->bind, &no_page, 1))
+		here = watermark_receive(&lane->connection, &batch->error);
+	if (watermark_send(witness, &batch->bind, &no_page, 1))
+		there = watermark_receive(witness, &batch->error);
 	if (here == NULL || there == NULL)
-		why = batch->message[0] != '\0' ? batch->message : "the connection is lost";
-	else if (PQgetisnull(here, 0, TIMELINE))
+		why = batch->error.message[0] != '\0' ? batch->error.message : "the connection is lost";
+	else if (PQgetisnull(here, 0, WATERMARK_TIMELINE))
 		why = "the host of --read-database is no standby";
-	else if (!same_cell(here, there, 0, TIMELINE))
+	else if (!watermark_same_cell(here, there, 0, WATERMARK_TIMELINE))
 		why = "the replica is on another timeline than the primary, or was until its last restart point";
-	else if (!same_row(here, there, 0))
+	else if (!watermark_same(here, there, 0))
 		why = "the replica is of another cluster than the primary";
 	PQclear(here);
 	PQclear(there);
@@ -155,7 +136,7 @@ static void look_for_one(struct lane *lane)
 	if (connection_open(&lane->connection, false, &err) != ASIDE_OK || connection_open(&replica->witness, false, &err) != ASIDE_OK)
 		why = err.message;
 	else
-		why = misfit(lane);
+		why = check_standby(lane);
 	if (why == NULL) {
 		log_info("event=replica_used");
 		replica->opened_us = monotonic_us();
@@ -169,7 +150,7 @@ static void look_for_one(struct lane *lane)
 	tell(lane, why);
 }
 
-void replica_look_after(struct lane *lane)
+static void look_after(struct lane *lane)
 {
 	if (lane->connected && !(connection_alive(&lane->connection) && connection_alive(&lane->replica->witness)))
 		leave(lane, "the connection is lost");
@@ -179,43 +160,29 @@ void replica_look_after(struct lane *lane)
 
 /* ── batches ─────────────────────────────────────────────────────────────────────────────────────── */
 
-static int compare_ids(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-static bool stands_the_same(const struct batch *batch, const struct op *op, const PGresult *there)
-{
-	const int64_t *page = bsearch(&op->page_id, batch->pages, batch->n_pages, sizeof *page, compare_ids);
-
-	return same_row(batch->stand, there, (int)(page - batch->pages));
-}
-
-static void hand_over(struct lane *lane, struct op *op)
+static void fall_back(struct lane *lane, struct op *op)
 {
 	op_release(op);
 	if (lane_submit(lane->replica->primary, op, &op->err) != ASIDE_OK)
 		lane_finish(op, OP_FAILED);
 }
 
-/* `there`: where the pages stand; NULL: all are handed over. */
+/* `there`: how far the pages are; NULL: all fall back. */
 static void settle(struct lane *lane, const PGresult *there)
 {
 	struct batch *batch = lane->batch;
 	size_t answered = 0;
 
 	for (size_t i = 0; i < batch->n; i++)
-		if (there != NULL && stands_the_same(batch, batch->ops[i], there)) {
+		if (there != NULL && watermark_same(batch->watermark, there, batch_page(batch, batch->ops[i]->page_id))) {
 			lane_finish(batch->ops[i], OP_DONE);
 			answered++;
 		} else {
-			hand_over(lane, batch->ops[i]);
+			fall_back(lane, batch->ops[i]);
 		}
 	pthread_mutex_lock(&lane->mutex);
 	lane->operations -= batch->n - answered; /* they are the other lane's */
-	lane->handed_over += batch->n - answered;
+	lane->fallbacks += batch->n - answered;
 	pthread_mutex_unlock(&lane->mutex);
 }
 
@@ -225,13 +192,13 @@ static const char *why_leave(const struct batch *batch, enum batch_end end, cons
 	if (end == BATCH_LOST)
 		return "the connection is lost, or the answer takes too long";
 	if (end == BATCH_ABORTED) /* class 40: its replay was in the way */
-		return memcmp(batch->sqlstate, "40", 2) == 0 && there != NULL ? NULL : batch->message;
+		return memcmp(batch->error.sqlstate, "40", 2) == 0 && there != NULL ? NULL : batch->error.message;
 	if (there == NULL)
-		return "the primary does not say where its pages stand";
-	return same_cell(batch->stand, there, 0, TIMELINE) ? NULL : "the replica does not follow the primary any more";
+		return "the primary does not say how far its pages are";
+	return watermark_same_cell(batch->watermark, there, 0, WATERMARK_TIMELINE) ? NULL : "the replica does not follow the primary any more";
 }
 
-void replica_serve(struct lane *lane)
+static void serve(struct lane *lane)
 {
 	struct batch *batch = lane->batch;
 	PGresult *there = NULL;
@@ -244,13 +211,16 @@ void replica_serve(struct lane *lane)
 		return;
 	}
 	give_up_in(lane, REPLICA_PATIENCE_US);
-	asked = batch_ask(batch, &lane->replica->witness, 0, batch->n);
+	batch_set_pages(batch, 0, batch->n);
+	asked = watermark_send(&lane->replica->witness, &batch->bind, batch->pages, batch->n_pages);
 	end = batch_run(batch, &lane->connection, 0, batch->n);
 	if (asked)
-		there = batch_heard(batch, &lane->replica->witness);
+		there = watermark_receive(&lane->replica->witness, &batch->error);
 	why = why_leave(batch, end, there);
 	if (why != NULL)
 		leave(lane, why);
 	settle(lane, end == BATCH_DONE && why == NULL ? there : NULL);
 	PQclear(there);
 }
+
+const struct lane_work replica_work = { serve, look_after };

@@ -1,13 +1,13 @@
 /* A lane of reads on a replica, a hot standby of the primary (--read-database).  What it answers is what the primary would
  * have answered: it may be behind, away or promoted, and no caller notices.
  *
- *     batch ──▶ the replica: where its pages stand there, and the reads, in one snapshot
- *           └─▶ the witness, a connection of its own to the primary: where they stand
+ *     batch ──▶ the replica: how far its pages are there (watermark.h), and the reads, in one snapshot
+ *           └─▶ the witness, a connection of its own to the primary: how far they are
  *
- *     stands the same in both     the replica's answer
- *     anything else               handed over to a read lane of the primary, as if it had come there
+ *     the same watermark          the replica's answer
+ *     anything else               falls back to a read lane of the primary, as if it had come there
  *
- * Where a page stands is its last event, its first event and first message that are kept: a write that changes anything a
+ * A page's watermark is its last event, its first event and first message that are kept: a write that changes anything a
  * statement `lane: replica` reads changes one of these in the same transaction (P17).  So the same numbers mean the same
  * rows, and the answer is right for the moment at which the witness said so, whoever wrote before and through which server:
  * nobody needs to bring the number of what they wrote, and so nobody is told it.  More than the primary has is no better
@@ -27,17 +27,14 @@
 #define REPLICA_PATIENCE_US 100000
 
 struct lane;
+struct lane_work;
 struct replica;
 
 /* `database`, the primary's DSN, is borrowed; *ret is to be freed. */
 enum aside_code replica_new(const char *database, struct lane *primary, struct replica **ret, struct aside_status *err) MUST_CHECK;
 
-/* Answers the lane's batch or hands it over.  On the lane's thread, like what follows. */
-void replica_serve(struct lane *lane);
-
-/* Connects where there is no connection, and notices where it is lost.  Blocks for CONNECT_PATIENCE_US, and where the primary
- * is away as long as its lanes do. */
-void replica_look_after(struct lane *lane);
+/* Answers the lane's batch, or lets it fall back; connects where there is no connection, and notices where it is lost. */
+extern const struct lane_work replica_work;
 
 /* As connection_stop(), of the witness.  NULL is fine. */
 void replica_stop(struct replica *replica, int64_t deadline_us);

@@ -27,6 +27,17 @@ struct op_result *result_new(PGresult *rows, unsigned references)
 	return result;
 }
 
+int64_t result_int(const PGresult *rows, int row, int column)
+{
+	const char *bytes = PQgetvalue(rows, row, column);
+	int size = PQgetlength(rows, row, column);
+	int64_t value = size > 0 && (int8_t)bytes[0] < 0 ? -1 : 0;
+
+	for (int i = 0; i < size; i++)
+		value = (int64_t)((uint64_t)value << 8 | (uint8_t)bytes[i]);
+	return value;
+}
+
 /* The column in the result: `ord` comes before those a handler counts. */
 static int column_of(const struct op *op, unsigned row, unsigned column)
 {
@@ -49,15 +60,9 @@ bool op_is_null(const struct op *op, unsigned row, unsigned column)
 
 int64_t op_row_int(const struct op *op, unsigned row, unsigned column)
 {
-	struct bytes bytes = cell(op, row, column);
-	int64_t value = 0;
+	int64_t value = result_int(op->result->rows, (int)(op->first_row + row), column_of(op, row, column));
 
-	if (bytes.size == 0)
-		return 0;
-	value = (int8_t)bytes.data[0] < 0 ? -1 : 0;
-	for (size_t i = 0; i < bytes.size; i++)
-		value = (int64_t)((uint64_t)value << 8 | bytes.data[i]);
-	return op->statement->columns[column].type == VALUE_TIMESTAMPTZ ? value + EPOCH_OFFSET_US : value;
+	return op->statement->columns[column].type == VALUE_TIMESTAMPTZ && !op_is_null(op, row, column) ? value + EPOCH_OFFSET_US : value;
 }
 
 bool op_row_bool(const struct op *op, unsigned row, unsigned column)

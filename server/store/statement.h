@@ -6,12 +6,11 @@
 
 #define STATEMENT_APART_MAX 4
 
-/* A lane's connections, and which of them a statement is for. */
+/* A lane's, and for which of them a statement is. */
 enum lane_kind {
 	LANE_READ,
 	LANE_WRITE,
 	LANE_REPLICA, /* to a replica; of a statement: a read that a replica may answer, too */
-	LANE_WITNESS, /* a replica lane's to the primary: no statement's */
 	LANE_KINDS,
 };
 

@@ -105,7 +105,8 @@ bool store_ready(struct store *store)
 
 bool store_lane_stats(struct store *store, unsigned index, struct store_stats *ret, char *ret_name, size_t size)
 {
-	static const char *const names[] = { [LANE_READ] = "read", [LANE_WRITE] = "write", [LANE_REPLICA] = "replica" };
+	static const char *const names[] = { [CONNECTION_READ] = "read", [CONNECTION_WRITE] = "write",
+		[CONNECTION_REPLICA] = "replica" };
 	unsigned reads = store->n_write, replicas = reads + store->n_read;
 
 	if (index >= n_lanes(store))
@@ -127,7 +128,7 @@ void store_replica_stats(struct store *store, struct replica_stats *ret)
 		pthread_mutex_lock(&lane->mutex);
 		ret->connected += lane->connected;
 		ret->answered += lane->operations;
-		ret->handed_over += lane->handed_over;
+		ret->fallbacks += lane->fallbacks;
 		pthread_mutex_unlock(&lane->mutex);
 	}
 }

@@ -46,7 +46,7 @@ void store_stats(struct store *store, struct store_stats *ret);
 /* Reads on replicas: see replica.h. */
 struct replica_stats {
 	unsigned lanes, connected; /* 0 without read_database */
-	uint64_t answered, handed_over;
+	uint64_t answered, fallbacks;
 };
 void store_replica_stats(struct store *store, struct replica_stats *ret);
 

@@ -81,12 +81,12 @@ replica="host=$work/socket-c dbname=postgres"
 call PageService/CreatePage "{\"pageId\": 2, \"name\": \"Pepsi\", \"adminUserId\": $ADMIN}" >"$work/said"
 until [ "$(sql c "SELECT count(*) FROM page WHERE page_id = 2")" = 1 ]; do :; done
 sql c "SELECT pg_wal_replay_pause()"
-handed_over=$(metric handed_over_total)
+fallbacks=$(metric fallback_total)
 say two
 shows two,one
 say three
 shows three,two,one
-until [ "$(metric handed_over_total)" -gt "$handed_over" ]; do list >"$work/said"; done
+until [ "$(metric fallback_total)" -gt "$fallbacks" ]; do list >"$work/said"; done
 answered=$(metric answered_total)
 until [ "$(metric answered_total)" -gt "$answered" ]; do
 	call --as-user "$ADMIN" ThreadService/ListPageThreads '{"pageId": 2}' >"$work/said"

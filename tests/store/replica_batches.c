@@ -57,7 +57,7 @@ static struct replica_stats list_all(void)
 	arena_fini(&arena);
 	store_replica_stats(fixture.store, &after);
 	return (struct replica_stats){ after.lanes, after.connected, after.answered - before.answered,
-		after.handed_over - before.handed_over };
+		after.fallbacks - before.fallbacks };
 }
 
 /* To every `step`th page, all at once. */
@@ -95,12 +95,12 @@ static void every_page_is_read_as_it_is(void **state)
 		struct replica_stats stats;
 		do /* it follows */
 			stats = list_all();
-		while (stats.answered == 0 || stats.handed_over > 0);
+		while (stats.answered == 0 || stats.fallbacks > 0);
 		command("SELECT pg_wal_replay_pause()");
 		send_some(round, 2 + round % 3);
 		do /* it has some of them */
 			stats = list_all();
-		while (stats.answered == 0 || stats.handed_over == 0);
+		while (stats.answered == 0 || stats.fallbacks == 0);
 		command("SELECT pg_wal_replay_resume()");
 		send_some(ROUNDS + round, 1 + round % 2); /* while it catches up */
 		(void)list_all();

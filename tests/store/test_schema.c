@@ -7,6 +7,7 @@
 #include "connection.h"
 #include "statement.h"
 #include "store/cluster.h"
+#include "watermark.h"
 
 enum { SQL_BYTES = 16384 };
 
@@ -51,6 +52,13 @@ static const char *type_name(enum value_type type)
 
 	return names[type];
 }
+
+/* Statements of connections, not of operations. */
+static const struct value_def pages[] = { { "pages", VALUE_INT8 } };
+static const struct statement watermarks[] = {
+	{ .name = "watermark_of_primary", .sql = watermark_of_primary, .form = FORM_SET, .params = pages, .n_params = 1 },
+	{ .name = "watermark_of_replica", .sql = watermark_of_replica, .form = FORM_SET, .params = pages, .n_params = 1 },
+};
 
 /* "EXPLAIN EXECUTE …" of a generic plan, in which the values do not matter. */
 static PGresult *explain(PGconn *pg, const struct statement *statement)
@@ -103,17 +111,25 @@ static bool uses_indexes(const PGresult *plan, const struct statement *statement
 	return good;
 }
 
+static bool is_plan_good(PGconn *pg, const struct statement *statement)
+{
+	PGresult *plan = explain(pg, statement);
+	bool good = uses_indexes(plan, statement);
+
+	PQclear(plan);
+	return good;
+}
+
 static void assert_plans_good(const struct fixture *fixture)
 {
 	PGconn *pg = PQconnectdb(cluster_dsn(fixture->cluster));
 	bool good = true;
 
 	PQclear(PQexec(pg, connection_plan_settings));
-	for (const struct statement *const *s = sql_statements; *s != NULL; s++) {
-		PGresult *plan = explain(pg, *s);
-		good = (may_scan(*s) || uses_indexes(plan, *s)) && good;
-		PQclear(plan);
-	}
+	for (const struct statement *const *s = sql_statements; *s != NULL; s++)
+		good = (may_scan(*s) || is_plan_good(pg, *s)) && good;
+	for (size_t i = 0; i < N_OF(watermarks); i++)
+		good = is_plan_good(pg, &watermarks[i]) && good;
 	PQfinish(pg);
 	assert_true(good);
 }
