@@ -150,9 +150,7 @@ void attempt_frame(const struct attempt *attempt, int64_t now_us, struct frame *
 	const struct pending *call = attempt->call;
 	static _Thread_local char number[NUMBER_BYTES];
 
-	memset(ret, 0, offsetof(struct frame, metadata));
-	ret->call_id = attempt->entry.id;
-	ret->kind = FRAME_CALL;
+	frame_init(ret, FRAME_CALL, attempt->entry.id);
 	ret->method = (struct bytes){ (const uint8_t *)call->method->path, strlen(call->method->path) };
 	ret->payload = (struct bytes){ call->request, call->request_size };
 	ret->timeout_us = call->deadline_us > now_us ? (uint64_t)(call->deadline_us - now_us) : 1;

@@ -137,8 +137,7 @@ enum aside_code envelope_next(struct envelope_reader *reader, struct frame *ret,
 		if (++reader->n_frames > ENVELOPE_FRAMES_MAX)
 			return malformed(err, "too many frames");
 		/* All but the metadata, of which n_metadata says how much is there. */
-		memset(ret, 0, offsetof(struct frame, metadata));
-		ret->n_metadata = 0;
+		frame_init(ret, 0, 0);
 		why = read_frame(field.bytes, ret);
 		if (why != NULL)
 			return malformed(err, why);

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
 
 #include "scope.h"
 
@@ -47,6 +49,15 @@ struct frame {
 	struct metadata metadata[METADATA_MAX]; /* CALL, REPLY */
 	size_t n_metadata;
 };
+
+/* An empty frame; of the metadata only their number is set. */
+static inline void frame_init(struct frame *frame, enum frame_kind kind, uint64_t call_id)
+{
+	memset(frame, 0, offsetof(struct frame, metadata));
+	frame->n_metadata = 0;
+	frame->kind = kind;
+	frame->call_id = call_id;
+}
 
 /* What stands before the frames. */
 struct envelope_head {

@@ -222,9 +222,7 @@ static struct bytes pack(struct arena *arena, const ProtobufCMessage *message)
 
 void dispatch_reply(const struct call *call, const struct aside_status *status, struct arena *arena, struct frame *ret)
 {
-	memset(ret, 0, offsetof(struct frame, metadata));
-	ret->n_metadata = 0;
-	ret->kind = FRAME_REPLY;
+	frame_init(ret, FRAME_REPLY, 0);
 	ret->code = (uint32_t)status->code;
 	if (call != NULL)
 		put_metadata(call, ret);

@@ -37,10 +37,7 @@ static void give_credit(struct task *task)
 
 	if (task->handled_items < STREAM_ITEMS / 2 && task->handled_bytes < STREAM_BYTES / 2)
 		return;
-	memset(&frame, 0, offsetof(struct frame, metadata));
-	frame.n_metadata = 0;
-	frame.kind = FRAME_CREDIT;
-	frame.call_id = task->call_id;
+	frame_init(&frame, FRAME_CREDIT, task->call_id);
 	frame.items = task->handled_items;
 	frame.payload_bytes = (uint64_t)task->handled_bytes;
 	session_put(task->session, &frame);
@@ -180,10 +177,7 @@ void call_send_bytes(struct call *call, struct bytes item)
 	struct task *task = task_of(call);
 	struct frame frame;
 
-	memset(&frame, 0, offsetof(struct frame, metadata));
-	frame.n_metadata = 0;
-	frame.kind = FRAME_ITEM;
-	frame.call_id = task->call_id;
+	frame_init(&frame, FRAME_ITEM, task->call_id);
 	frame.payload = item;
 	task->credit_items--;
 	task->credit_bytes -= (int64_t)item.size;
