@@ -1,5 +1,5 @@
-/* The program's own sendmsg(), epoll_wait() and sysconf(), which do more, for nng alone: the order of symbols puts them
- * before libc's.
+/* The program's own sendmsg(), epoll_wait() and sysconf(), which do more, for nng alone, and nng_fini(): the order of
+ * symbols puts them before those of libc and nng.
  *
  * The first two keep bugs of nng 1.5.2 from us, each of which ends service for everybody:
  *
@@ -17,8 +17,8 @@
  * The third is for speed.  nng has two task threads for every processor, and passes each message through four tasks:
  * the threads wake each other for each, find nothing and sleep again.  Half a thread for every processor does better (on
  * two, an echo call took 25 us of processor rather than 39, and half the time), so nng is told of a quarter of them.  Of the
- * two threads it then has at least, one rests where there are fewer than four processors.  So what nng calls must not wait
- * for nng. */
+ * two threads it then has at least, one rests where there are fewer than four processors, until nng_fini().  So what nng
+ * calls must never wait for nng. */
 #include "guard.h"
 
 #include <dlfcn.h>
@@ -26,6 +26,7 @@
 #include <link.h>
 #include <nng/nng.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -38,7 +39,7 @@
 #ifdef __clang__
 #define UNSANITIZED __attribute__((disable_sanitizer_instrumentation))
 #else
-#define UNSANITIZED __attribute__((no_sanitize_address, no_sanitize_undefined))
+#define UNSANITIZED __attribute__((no_sanitize_address, no_sanitize_thread, no_sanitize_undefined))
 #endif
 
 #define SOCKETS_MAX 1048576 /* by their number; those beyond send in parts.  What is never used takes no memory */
@@ -124,11 +125,13 @@ int epoll_wait_plain(int epoll, struct epoll_event *events, int most, int timeou
 
 /* ── task threads ────────────────────────────────────────────────────────────────────────────────── */
 
+static long (*sysconf_found)(int); /* libc's */
+
 static UNSANITIZED long sysconf_of_libc(int name)
 {
-	long (*call)(int) = (long (*)(int))(uintptr_t)dlsym(RTLD_NEXT, "sysconf");
-
-	return call(name);
+	if (sysconf_found == NULL) /* before find_nng() */
+		sysconf_found = (long (*)(int))(uintptr_t)dlsym(RTLD_NEXT, "sysconf");
+	return sysconf_found(name);
 }
 
 long guard_processors(void)
@@ -138,11 +141,13 @@ long guard_processors(void)
 	return quarter > 1 ? quarter : 1;
 }
 
+static sem_t rested; /* no longer */
+
 static void rest(void *unused)
 {
 	(void)unused;
-	for (;;)
-		pause();
+	while (sem_wait(&rested) != 0)
+		;
 }
 
 /* Once nng works: when it sends. */
@@ -180,6 +185,8 @@ __attribute__((constructor)) static void find_nng(void)
 {
 	uintptr_t address = (uintptr_t)dlsym(RTLD_DEFAULT, "nng_close");
 
+	sem_init(&rested, 0, 0);
+	(void)sysconf_of_libc(_SC_NPROCESSORS_ONLN);
 	(void)dl_iterate_phdr(find_code, &address);
 }
 
@@ -219,4 +226,13 @@ __attribute__((visibility("default"))) UNSANITIZED long sysconf(int name)
 	bool nng = name == _SC_NPROCESSORS_ONLN && is_nng((uintptr_t)__builtin_return_address(0));
 
 	return nng ? guard_processors() : sysconf_of_libc(name);
+}
+
+/* Which waits for all of nng's threads. */
+__attribute__((visibility("default"))) void nng_fini(void)
+{
+	void (*call)(void) = (void (*)(void))(uintptr_t)dlsym(RTLD_NEXT, "nng_fini");
+
+	sem_post(&rested);
+	call();
 }

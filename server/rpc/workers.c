@@ -6,18 +6,17 @@
 #include <unistd.h>
 
 #include "session.h"
+#include "wire/guard.h"
 #include "wire/status.h"
 
 #define WORKERS_MAX 64
-/* On nng's threads, which are few (wire/guard.c) and have their own work: what they do at once saves a hop. */
-#define VISITORS_MAX 2
-
 struct workers {
 	pthread_mutex_t mutex;
 	pthread_cond_t wake;
 	struct session *head, **tail;
 	workers_visit *visit;
-	atomic_uint visitors;
+	atomic_uint visitors; /* nng's threads */
+	unsigned visitors_max;
 	bool stopping;
 	unsigned n;
 	pthread_t threads[WORKERS_MAX];
@@ -58,6 +57,7 @@ enum aside_code workers_start(unsigned n, workers_visit *visit, struct workers *
 	pthread_cond_init(&workers->wake, NULL);
 	workers->tail = &workers->head;
 	workers->visit = visit;
+	workers->visitors_max = (unsigned)guard_processors(); /* half of nng's threads: the others stay free */
 	for (; workers->n < n && workers->n < WORKERS_MAX; workers->n++)
 		if (pthread_create(&workers->threads[workers->n], NULL, work, workers) != 0)
 			break;
@@ -81,7 +81,7 @@ void workers_queue(struct workers *workers, struct session *session)
 
 bool workers_enter(struct workers *workers)
 {
-	if (atomic_fetch_add(&workers->visitors, 1) < VISITORS_MAX)
+	if (atomic_fetch_add(&workers->visitors, 1) < workers->visitors_max)
 		return true;
 	workers_leave(workers);
 	return false;

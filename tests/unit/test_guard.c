@@ -7,11 +7,13 @@
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/protocol/reqrep0/req.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "wire/guard.h"
@@ -164,6 +166,53 @@ static void nng_works_with_few_threads(void **state)
 	nng_close(answerer);
 }
 
+static void block(void *semaphore)
+{
+	sem_wait(semaphore);
+}
+
+static void tell(void *semaphore)
+{
+	sem_post(semaphore);
+}
+
+static nng_aio *start(void (*callback)(void *), sem_t *semaphore)
+{
+	nng_aio *aio;
+
+	assert_int_equal(nng_aio_alloc(&aio, callback, semaphore), 0);
+	assert_true(nng_aio_begin(aio));
+	nng_aio_finish(aio, 0);
+	return aio;
+}
+
+/* As many callbacks at once as threads work: another waits for one of them.  And all of them end. */
+static void half_of_the_processors_have_a_thread(void **state)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN), threads = processors < 4 ? 1 : 2 * guard_processors();
+	nng_aio *blocked[64], *last;
+	struct timespec until;
+	sem_t release, told;
+	(void)state;
+
+	assert_in_range(threads, 1, N_OF(blocked));
+	sem_init(&release, 0, 0);
+	sem_init(&told, 0, 0);
+	for (long i = 0; i < threads; i++)
+		blocked[i] = start(block, &release);
+	last = start(tell, &told);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec++;
+	assert_int_equal(sem_timedwait(&told, &until), -1);
+	for (long i = 0; i < threads; i++)
+		sem_post(&release);
+	sem_wait(&told);
+	for (long i = 0; i < threads; i++)
+		nng_aio_free(blocked[i]);
+	nng_aio_free(last);
+	nng_fini();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +221,7 @@ int main(void)
 		cmocka_unit_test(a_peer_that_is_gone_takes_everything),
 		cmocka_unit_test(a_failure_is_a_time_to_read_and_to_write),
 		cmocka_unit_test(nng_works_with_few_threads),
+		cmocka_unit_test(half_of_the_processors_have_a_thread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
