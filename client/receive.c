@@ -105,12 +105,12 @@ static void handle_call_frame(struct aside_channel *channel, struct endpoint *en
 static void handle_frames(struct aside_channel *channel, struct endpoint *endpoint, struct received *received)
 {
 	struct envelope_reader reader;
-	enum aside_code code;
+	enum aside_code code = ASIDE_OK;
 	struct frame frame;
 	bool more;
 
 	(void)envelope_read(&reader, received_body(received));
-	while ((code = envelope_next(&reader, &frame, &more, NULL)) == ASIDE_OK && more) {
+	while (endpoint_is_connected(endpoint) && (code = envelope_next(&reader, &frame, &more, NULL)) == ASIDE_OK && more) {
 		if (frame.kind == FRAME_GOAWAY)
 			handle_goaway(channel, endpoint, &frame);
 		else if (frame.kind == FRAME_HELLO && !handle_hello(endpoint, &frame))
