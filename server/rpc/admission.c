@@ -28,9 +28,11 @@ struct admission {
 	atomic_uint principals[2][PRINCIPALS]; /* calls, streams */
 	atomic_uint methods[METHODS_MAX];
 	atomic_ullong refused;
-	atomic_uint ended; /* in this window, which began then, and in which there was always something to do */
+	/* The rate: how many calls have ended in this window, when it began, whether there was always something to do. */
+	atomic_uint ended;
 	atomic_llong began_us;
 	atomic_bool busy;
+	atomic_flag reckoning;
 	atomic_bool closed;
 	pthread_mutex_t mutex;
 	pthread_cond_t idle;
@@ -54,8 +56,6 @@ struct admission *admission_new(const struct admission_options *options)
 		admission->options.calls_max = CALLS_MAX_DEFAULT;
 	if (admission->options.streams_max == 0)
 		admission->options.streams_max = STREAMS_MAX_DEFAULT;
-	if (admission->options.principal_max == 0)
-		admission->options.principal_max = admission->options.calls_max / 4 * 3 + 1;
 	admission->limit = limit_unknown(admission);
 	pthread_mutex_init(&admission->mutex, NULL);
 	pthread_cond_init(&admission->idle, NULL);
@@ -80,18 +80,15 @@ static uint16_t counter_of(const struct principal *principal)
 	return (uint16_t)((hash ^ hash >> 32) % PRINCIPALS);
 }
 
-/* Like admission_full(), for another reason. */
-static enum aside_code refuse(const char *reason, const char *what, struct aside_status *err)
+enum aside_code admission_refuse(enum admission_cause cause, struct aside_status *err)
 {
-	(void)fail(err, ASIDE_RESOURCE_EXHAUSTED, reason, "%s", what);
+	static const char *const reasons[] = { "TOO_MANY_CALLS", "TOO_MANY_CALLS_OF_PRINCIPAL", "TOO_MANY_CALLS_OF_METHOD" };
+	static const char *const whose[] = { "server", "caller", "method" };
+
+	(void)fail(err, ASIDE_RESOURCE_EXHAUSTED, reasons[cause], "the %s has too many calls under way", whose[cause]);
 	err->retry_after_us = RETRY_US;
 	err->not_executed = true;
 	return ASIDE_RESOURCE_EXHAUSTED;
-}
-
-enum aside_code admission_full(struct aside_status *err)
-{
-	return refuse("TOO_MANY_CALLS", "the server has too many calls under way", err);
 }
 
 enum aside_code admission_draining(struct aside_status *err)
@@ -109,18 +106,33 @@ static bool is_for_anyone(const struct aside_method *method)
 /* How many calls may be under way, so that this one makes its deadline. */
 static unsigned limit_for(const struct admission *admission, const struct aside_method *method, int64_t left_us)
 {
-	unsigned limit = admission->limit;
+	unsigned limit = admission->limit, most = admission->options.calls_max;
 
 	if (left_us < QUEUE_US)
 		limit = left_us <= 0 ? 0 : (unsigned)((uint64_t)limit * (uint64_t)left_us / QUEUE_US);
 	if (limit < CALLS_MIN)
-		limit = CALLS_MIN;
+		limit = CALLS_MIN < most ? CALLS_MIN : most;
 	return is_for_anyone(method) ? limit + CALLS_RESERVED : limit;
 }
 
-bool admission_sheds(struct admission *admission, const struct aside_method *method, int64_t left_us)
+/* And of these, so many by one principal. */
+static unsigned share_of(unsigned limit, unsigned principal_max)
 {
-	if (aside_method_streams(method) || admission->closed || admission->calls < limit_for(admission, method, left_us))
+	return principal_max > 0 ? principal_max : limit / 4 * 3 + 1;
+}
+
+bool admission_sheds(struct admission *admission, const struct aside_method *method, const struct principal *principal,
+		int64_t left_us, enum admission_cause *ret_cause)
+{
+	if (aside_method_streams(method) || admission->closed)
+		return false;
+	unsigned limit = limit_for(admission, method, left_us);
+	if (admission->calls >= limit)
+		*ret_cause = ADMISSION_SERVER;
+	else if (principal != NULL &&
+			admission->principals[0][counter_of(principal)] >= share_of(limit, admission->options.principal_max))
+		*ret_cause = ADMISSION_PRINCIPAL;
+	else
 		return false;
 	atomic_fetch_add(&admission->refused, 1);
 	return true;
@@ -138,19 +150,28 @@ static bool is_busy(const struct admission *admission)
 	return admission->calls >= CALLS_MIN / 2;
 }
 
-/* The end of a window: as many calls as end in QUEUE_US. */
-static void reckon(struct admission *admission, unsigned ended, int64_t now_us)
+static bool has_ended(const struct admission *admission, int64_t now_us)
 {
-	int64_t span_us = now_us - admission->began_us;
-	uint64_t limit = span_us > 0 ? (uint64_t)ended * QUEUE_US / (uint64_t)span_us : UINT64_MAX;
+	return admission->ended >= WINDOW || now_us - admission->began_us >= WINDOW_US;
+}
 
-	if (!admission->busy || !is_busy(admission))
-		admission->limit = limit_unknown(admission);
-	else
-		admission->limit = limit < admission->options.calls_max ? (unsigned)limit : admission->options.calls_max;
-	admission->began_us = now_us;
-	admission->ended = 0;
-	admission->busy = is_busy(admission);
+/* At the end of a window: as many calls as end in QUEUE_US. */
+static void reckon(struct admission *admission, int64_t now_us)
+{
+	if (atomic_flag_test_and_set(&admission->reckoning))
+		return; /* somebody does it; or the next one to end will */
+	if (has_ended(admission, now_us)) {
+		int64_t span_us = now_us - admission->began_us;
+		uint64_t limit = span_us > 0 ? (uint64_t)admission->ended * QUEUE_US / (uint64_t)span_us : UINT64_MAX;
+		if (!admission->busy || !is_busy(admission))
+			admission->limit = limit_unknown(admission);
+		else
+			admission->limit = limit < admission->options.calls_max ? (unsigned)limit : admission->options.calls_max;
+		admission->began_us = now_us;
+		admission->ended = 0;
+		admission->busy = is_busy(admission);
+	}
+	atomic_flag_clear(&admission->reckoning);
 }
 
 static void count_ended(struct admission *admission)
@@ -159,8 +180,8 @@ static void count_ended(struct admission *admission)
 		admission->busy = false;
 		admission->limit = limit_unknown(admission);
 	}
-	if (atomic_fetch_add(&admission->ended, 1) + 1 == WINDOW)
-		reckon(admission, WINDOW, clock_monotonic_us());
+	if (atomic_fetch_add(&admission->ended, 1) + 1 >= WINDOW)
+		reckon(admission, clock_monotonic_us());
 }
 
 void admission_leave(struct admission *admission, const struct ticket *ticket, bool executed)
@@ -188,7 +209,7 @@ enum aside_code admission_enter(struct admission *admission, const struct call *
 	struct ticket ticket = { .held = true, .stream = aside_method_streams(method),
 		.principal = counter_of(&call->principal), .method = (uint16_t)index };
 	unsigned limit = ticket.stream ? admission->options.streams_max : limit_for(admission, method, call->deadline_us - now_us);
-	unsigned share = ticket.stream ? admission->options.streams_max / 4 * 3 + 1 : admission->options.principal_max;
+	unsigned share = share_of(limit, ticket.stream ? 0 : admission->options.principal_max);
 	bool fits = atomic_fetch_add(ticket.stream ? &admission->streams : &admission->calls, 1) < limit;
 	unsigned principal = atomic_fetch_add(&admission->principals[ticket.stream][ticket.principal], 1);
 	unsigned of_method = atomic_fetch_add(&admission->methods[index], 1);
@@ -197,11 +218,11 @@ enum aside_code admission_enter(struct admission *admission, const struct call *
 	if (admission->closed && !is_for_anyone(method)) {
 		code = admission_draining(err);
 	} else if (!fits) {
-		code = admission_full(err);
+		code = admission_refuse(ADMISSION_SERVER, err);
 	} else if (principal >= share) {
-		code = refuse("TOO_MANY_CALLS_OF_PRINCIPAL", "the caller has too many calls under way", err);
+		code = admission_refuse(ADMISSION_PRINCIPAL, err);
 	} else if (method->concurrency > 0 && of_method >= method->concurrency) {
-		code = refuse("TOO_MANY_CALLS_OF_METHOD", "the method has too many calls under way", err);
+		code = admission_refuse(ADMISSION_METHOD, err);
 	}
 	if (code == ASIDE_OK) {
 		*ret = ticket;
@@ -248,8 +269,8 @@ unsigned admission_wait(struct admission *admission, int64_t deadline_us)
 
 void admission_tick(struct admission *admission, int64_t now_us)
 {
-	if (now_us - admission->began_us >= WINDOW_US)
-		reckon(admission, atomic_exchange(&admission->ended, 0), now_us);
+	if (has_ended(admission, now_us))
+		reckon(admission, now_us);
 }
 
 void admission_stats(struct admission *admission, struct admission_stats *ret)

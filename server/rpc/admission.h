@@ -15,7 +15,7 @@ struct admission;
 struct admission_options {
 	unsigned calls_max;     /* under way at once; 0: 20,000 */
 	unsigned streams_max;   /* open at once; 0: 100,000 */
-	unsigned principal_max; /* calls of one principal; 0: three quarters.  Of streams: always three quarters */
+	unsigned principal_max; /* calls of one principal; 0: three quarters of what all may.  Of streams: always that */
 };
 
 /* What a call that was taken gives back at its end. */
@@ -28,10 +28,19 @@ struct ticket {
 struct admission *admission_new(const struct admission_options *options) MUST_CHECK;
 void admission_free(struct admission *admission);
 
-/* Whether a call with so much time left must be refused for want of room, and how: to be known before anything is made
- * of it, for a flood leaves time for no more.  False says nothing: admission_enter() decides. */
-bool admission_sheds(struct admission *admission, const struct aside_method *method, int64_t left_us) MUST_CHECK;
-enum aside_code admission_full(struct aside_status *err);
+/* For want of what a call is refused: RESOURCE_EXHAUSTED with this reason. */
+enum admission_cause {
+	ADMISSION_SERVER,    /* TOO_MANY_CALLS */
+	ADMISSION_PRINCIPAL, /* TOO_MANY_CALLS_OF_PRINCIPAL */
+	ADMISSION_METHOD,    /* TOO_MANY_CALLS_OF_METHOD */
+	ADMISSION_CAUSES,
+};
+enum aside_code admission_refuse(enum admission_cause cause, struct aside_status *err);
+
+/* Whether a call with so much time left is certain to be refused for want of room, before it is known who (NULL) makes
+ * it; true: it is counted as refused.  False says nothing: admission_enter() decides. */
+bool admission_sheds(struct admission *admission, const struct aside_method *method, const struct principal *principal,
+		int64_t left_us, enum admission_cause *ret_cause) MUST_CHECK;
 
 /* Takes a call, or refuses it; `index` is the method's in the dispatcher. */
 enum aside_code admission_enter(struct admission *admission, const struct call *call, unsigned index, int64_t now_us,

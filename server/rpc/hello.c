@@ -61,6 +61,14 @@ static enum aside_code own_token(struct auth *auth, struct bytes token, int64_t 
 	return code;
 }
 
+bool hello_is_own(const struct frame *frame)
+{
+	for (size_t i = 0; i < frame->n_metadata; i++)
+		if (key_is(frame->metadata[i].key, "authorization") || key_is(frame->metadata[i].key, "act-as-user"))
+			return true;
+	return false;
+}
+
 enum aside_code hello_principal(struct auth *auth, const struct session *session, const struct frame *frame,
 		struct call *call, struct aside_status *err)
 {

@@ -41,6 +41,11 @@ void metrics_count(struct metrics *metrics, unsigned index, enum aside_code code
 	add(&counters->us, us > 0 ? (uint64_t)us : 0);
 }
 
+void metrics_count_shed(struct metrics *metrics, unsigned index, enum aside_code code)
+{
+	add(&metrics->methods[index].codes[code], 1);
+}
+
 void metrics_read(const struct metrics *metrics, unsigned index, struct method_metrics *ret)
 {
 	const struct counters *counters = &metrics->methods[index];

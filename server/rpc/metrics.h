@@ -15,6 +15,9 @@ void metrics_free(struct metrics *metrics);
 /* A call of the method with this index has ended. */
 void metrics_count(struct metrics *metrics, unsigned index, enum aside_code code, int64_t us);
 
+/* One that was refused before it began: it took no time, which would but flatter those that do. */
+void metrics_count_shed(struct metrics *metrics, unsigned index, enum aside_code code);
+
 /* What has been counted of one. */
 struct method_metrics {
 	uint64_t codes[METRICS_CODES], took_us;

@@ -11,6 +11,7 @@
 #include "ledger.h"
 #include "metrics.h"
 #include "session.h"
+#include "shed.h"
 #include "visit.h"
 #include "workers.h"
 
@@ -30,6 +31,7 @@ struct server {
 	struct dispatcher *dispatcher;
 	struct workers *workers;
 	struct admission *admission;
+	struct shed *shed;
 	struct ledger *ledger;
 	struct metrics *metrics;
 	int64_t started_at_us;
@@ -56,6 +58,11 @@ const struct dispatcher *server_dispatcher(const struct server *server)
 struct admission *server_admission(const struct server *server)
 {
 	return server->admission;
+}
+
+const struct shed *server_shed(const struct server *server)
+{
+	return server->shed;
 }
 
 struct metrics *server_metrics(const struct server *server)
@@ -313,9 +320,10 @@ enum aside_code server_open(const struct server_options *options, struct server 
 	pthread_mutex_init(&server->mutex, NULL);
 	pthread_cond_init(&server->stop, NULL);
 	server->admission = admission_new(&options->admission);
+	server->shed = shed_new();
 	server->ledger = ledger_new(options->kept_bytes_max > 0 ? options->kept_bytes_max : KEPT_BYTES_MAX_DEFAULT);
 	server->metrics = metrics_new();
-	if (server->admission == NULL || server->ledger == NULL || server->metrics == NULL)
+	if (server->admission == NULL || server->shed == NULL || server->ledger == NULL || server->metrics == NULL)
 		code = fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
 	if (code == ASIDE_OK)
 		code = dispatcher_open(options->handlers, &server->dispatcher, err);
@@ -442,6 +450,7 @@ void server_close(struct server *server)
 	transport_close(server->transport);
 	dispatcher_close(server->dispatcher);
 	admission_free(server->admission);
+	shed_free(server->shed);
 	ledger_free(server->ledger);
 	metrics_free(server->metrics);
 	free(server);

@@ -82,6 +82,7 @@ void server_close(struct server *server);
 const struct server_options *server_options(const struct server *server);
 const struct dispatcher *server_dispatcher(const struct server *server);
 struct admission *server_admission(const struct server *server);
+const struct shed *server_shed(const struct server *server);
 struct metrics *server_metrics(const struct server *server);
 
 /* Has a worker visit a session whose mail said so (session.h). */

@@ -7,8 +7,8 @@
 
 #include "chain.h"
 #include "dispatch.h"
-#include "metrics.h"
 #include "server.h"
+#include "shed.h"
 #include "store/op.h"
 #include "stream.h"
 
@@ -331,41 +331,6 @@ static void set_last_moment(struct task *task)
 		session->next_deadline_us = task->call.deadline_us;
 }
 
-static struct bytes shed_status;
-
-static void make_shed_status(void)
-{
-	static struct arena arena; /* for ever */
-	struct aside_status full;
-	struct frame reply;
-
-	arena_init(&arena, REPLY_BYTES_MAX);
-	(void)admission_full(&full);
-	dispatch_reply(NULL, &full, &arena, &reply);
-	shed_status = reply.status;
-}
-
-/* Refuses a call there is no room for, with nothing made of it: neither is it looked at who calls, nor logged. */
-static bool shed(struct session *session, const struct frame *frame, const struct route *route)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	int64_t left_us = timeout_of(route->method, frame->timeout_us) - (session->now_us - session->received_us);
-	struct frame reply;
-
-	if (session->goaway != GOAWAY_NONE || !admission_sheds(server_admission(session->server), route->method, left_us))
-		return false;
-	(void)pthread_once(&once, make_shed_status);
-	memset(&reply, 0, offsetof(struct frame, metadata));
-	reply.n_metadata = 0;
-	reply.kind = FRAME_REPLY;
-	reply.call_id = frame->call_id;
-	reply.code = ASIDE_RESOURCE_EXHAUSTED;
-	reply.status = shed_status;
-	session_put(session, &reply);
-	metrics_count(server_metrics(session->server), route->index, ASIDE_RESOURCE_EXHAUSTED, 0);
-	return true;
-}
-
 void task_start(struct session *session, const struct frame *frame)
 {
 	struct aside_status status = { 0 };
@@ -376,12 +341,13 @@ void task_start(struct session *session, const struct frame *frame)
 		refuse(session, frame->call_id, &status);
 		return;
 	}
-	if (shed(session, frame, route))
-		return;
 	if (session_find_call(session, frame->call_id) != NULL) {
 		session_break(session, "a call id twice");
 		return;
 	}
+	int64_t left_us = timeout_of(route->method, frame->timeout_us) - (session->now_us - session->received_us);
+	if (shed_call(server_shed(session->server), session, frame, route, left_us))
+		return;
 	struct task *task = task_new(session, frame, route);
 	if (task == NULL || !session_add_call(session, task)) {
 		free(task);

@@ -50,6 +50,13 @@ static bool enter_within(const struct aside_method *method, const char *service,
 	return admission_enter(admission, &call, method == &costly, now_us, &tickets[n_taken], &status) == ASIDE_OK && ++n_taken > 0;
 }
 
+static bool sheds(const struct aside_method *method, int64_t left_us)
+{
+	enum admission_cause cause;
+
+	return admission_sheds(admission, method, NULL, left_us, &cause);
+}
+
 /* With services enough that none has too many, and time enough. */
 static bool enter(const struct aside_method *method)
 {
@@ -105,17 +112,33 @@ static void a_method_has_its_own_limit(void **state)
 
 static void a_principal_does_not_take_all(void **state)
 {
+	static const struct principal greedy = { .kind = PRINCIPAL_SERVICE, .service = "greedy" },
+		modest = { .kind = PRINCIPAL_SERVICE, .service = "modest" };
+	enum admission_cause cause;
 	(void)state;
-	for (unsigned i = 0; i < 3000; i++)
-		assert_true(enter_within(&plain, "greedy", 10000000));
-	admission_free(admission);
-	admission = admission_new(&(struct admission_options){ .principal_max = 3000 });
-	n_taken = 0;
+
 	while (enter_within(&plain, "greedy", 10000000))
 		;
-	assert_int_equal(n_taken, 3000);
+	assert_int_equal(n_taken, 7501); /* of 10,001 */
 	assert_refused("TOO_MANY_CALLS_OF_PRINCIPAL");
+	assert_true(admission_sheds(admission, &plain, &greedy, 10000000, &cause));
+	assert_int_equal(cause, ADMISSION_PRINCIPAL);
+	assert_false(admission_sheds(admission, &plain, &modest, 10000000, &cause));
+	assert_false(admission_sheds(admission, &plain, NULL, 10000000, &cause));
 	assert_true(enter_within(&plain, "modest", 10000000));
+}
+
+static void limits_can_be_set(void **state)
+{
+	(void)state;
+	admission_free(admission);
+	admission = admission_new(&(struct admission_options){ .calls_max = 100, .principal_max = 30 });
+	while (enter_within(&plain, "greedy", 10000000))
+		;
+	assert_int_equal(n_taken, 30);
+	(void)enter_all(&plain);
+	assert_int_equal(n_taken, 100);
+	assert_refused("TOO_MANY_CALLS");
 }
 
 static void a_flood_finds_half_the_room_and_health_a_little_more(void **state)
@@ -123,11 +146,11 @@ static void a_flood_finds_half_the_room_and_health_a_little_more(void **state)
 	struct admission_stats stats;
 	(void)state;
 
-	assert_false(admission_sheds(admission, &plain, 10000000));
+	assert_false(sheds(&plain, 10000000));
 	assert_int_equal(enter_all(&plain), 10001);
 	assert_refused("TOO_MANY_CALLS");
-	assert_true(admission_sheds(admission, &plain, 10000000));
-	assert_false(admission_sheds(admission, &health, 1000000));
+	assert_true(sheds(&plain, 10000000));
+	assert_false(sheds(&health, 1000000));
 	assert_int_equal(enter_all(&health), 512);
 	admission_stats(admission, &stats);
 	assert_int_equal(stats.calls, 10513);
@@ -142,7 +165,7 @@ static void so_many_are_taken_as_end_in_time(void **state)
 	work(10000, true);
 	(void)enter_all(&plain);
 	assert_in_range(n_taken, 2400, 2600); /* 10,000 a second, a quarter of it */
-	assert_true(admission_sheds(admission, &plain, FULL_US));
+	assert_true(sheds(&plain, FULL_US));
 }
 
 /* Who has less time finds the queue too long earlier. */
@@ -155,8 +178,8 @@ static void a_short_deadline_finds_less_room(void **state)
 	assert_true(enter_within(&plain, "a", FULL_US));
 	assert_false(enter_within(&plain, "a", FULL_US / 2));
 	assert_refused("TOO_MANY_CALLS");
-	assert_true(admission_sheds(admission, &plain, FULL_US / 2));
-	assert_false(admission_sheds(admission, &plain, FULL_US));
+	assert_true(sheds(&plain, FULL_US / 2));
+	assert_false(sheds(&plain, FULL_US));
 }
 
 static void what_is_refused_further_on_is_no_work(void **state)
@@ -197,7 +220,7 @@ static void slow_work_is_noticed_within_seconds(void **state)
 		leave(100, true);
 		admission_tick(admission, now_us += 1000000);
 	}
-	assert_true(admission_sheds(admission, &plain, 10000000));
+	assert_true(sheds(&plain, 10000000));
 }
 
 int main(void)
@@ -205,6 +228,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_method_has_its_own_limit, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_principal_does_not_take_all, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(limits_can_be_set, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_flood_finds_half_the_room_and_health_a_little_more, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(so_many_are_taken_as_end_in_time, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_short_deadline_finds_less_room, set_up, tear_down),
