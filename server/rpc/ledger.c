@@ -16,6 +16,7 @@ struct ledger {
 	pthread_mutex_t mutex;
 	int64_t bytes_max, bytes; /* of those that are not cut off */
 	size_t n_cut;             /* of the others */
+	size_t next_chain;        /* to look through for them */
 	struct account *chains[CHAINS];
 };
 
@@ -106,10 +107,12 @@ size_t ledger_overdue(struct ledger *ledger, uint32_t *ret_connections, size_t m
 	size_t n = 0;
 
 	pthread_mutex_lock(&ledger->mutex);
-	for (size_t i = 0; i < CHAINS && n < ledger->n_cut && n < most; i++)
-		for (const struct account *account = ledger->chains[i]; account != NULL && n < most; account = account->next)
+	for (size_t i = 0; i < CHAINS && n < ledger->n_cut && n < most; i++) {
+		const struct account *account = ledger->chains[ledger->next_chain++ % CHAINS];
+		for (; account != NULL && n < most; account = account->next)
 			if (account->cut)
 				ret_connections[n++] = account->connection;
+	}
 	pthread_mutex_unlock(&ledger->mutex);
 	return n;
 }

@@ -16,7 +16,7 @@ void ledger_free(struct ledger *ledger);
  * keeps no longer counts; 0: none. */
 uint32_t ledger_count(struct ledger *ledger, uint32_t connection, int64_t bytes) MUST_CHECK;
 
-/* Of those that were to be cut off and still keep something, up to `most`. */
+/* Of those that were to be cut off and still keep something, up to `most`: others each time. */
 size_t ledger_overdue(struct ledger *ledger, uint32_t *ret_connections, size_t most) MUST_CHECK;
 
 /* Of all connections but those that were to be cut off. */

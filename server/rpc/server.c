@@ -21,7 +21,7 @@
 #define LINGER_NS 500000000
 #define LINGERS_MAX 4
 #define KEPT_BYTES_MAX_DEFAULT (1ull << 30)
-#define OVERDUE_MAX 64 /* connections cut off again in one tick */
+#define OVERDUE_MAX 8 /* connections cut off again in one tick */
 /* Larger messages, and what they take, are not for nng's threads. */
 #define VISIT_BYTES_MAX 65536
 

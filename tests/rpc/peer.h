@@ -41,6 +41,9 @@ unsigned peer_fail_nth(unsigned nth);
 void peer_init(struct peer *peer, uint64_t session);
 void peer_fini(struct peer *peer);
 
+/* One with a session, and the server's HELLO read. */
+void peer_greet(struct peer *peer, uint32_t stream_items, uint64_t stream_bytes);
+
 /* The connection is lost. */
 void peer_leave(struct peer *peer);
 
@@ -69,6 +72,9 @@ void peer_expect(struct peer *peer, uint64_t call_id, enum frame_kind kind, stru
 void peer_read_status(const struct frame *frame, struct aside_status *ret);
 void peer_expect_failure(struct peer *peer, uint64_t call_id, enum aside_code code, const char *reason);
 void peer_expect_nothing(struct peer *peer);
+
+/* Reads until the session is ended; because of this. */
+void peer_wait_goaway(struct peer *peer, const char *why);
 
 /* The same for a reply that may be on its way. */
 void peer_wait_failure(struct peer *peer, uint64_t call_id, enum aside_code code, const char *reason);

@@ -33,15 +33,6 @@ static int tear_down(void **state)
 }
 
 /* A session whose streams begin with this credit. */
-static void greet(uint32_t items, uint64_t bytes)
-{
-	struct frame frame;
-
-	peer_init(&peer, 0x1234567890ABCDEF);
-	peer_put_hello(&peer, items, bytes);
-	peer_send(&peer);
-	peer_expect(&peer, 0, FRAME_HELLO, &frame);
-}
 
 static void put_repeat(uint64_t call_id, size_t payload_size, uint64_t count, bool stay_open)
 {
@@ -129,7 +120,7 @@ static void expect_break(const char *why)
 static void the_server_sends_as_many_items_as_it_may(void **state)
 {
 	(void)state;
-	greet(4, 1 << 20);
+	peer_greet(&peer, 4, 1 << 20);
 	put_repeat(1, 10, 10, false);
 	peer_send(&peer);
 	expect_items(1, 4);
@@ -149,7 +140,7 @@ static void the_server_sends_as_many_items_as_it_may(void **state)
 static void the_server_sends_as_many_bytes_as_it_may(void **state)
 {
 	(void)state;
-	greet(100, 250);
+	peer_greet(&peer, 100, 250);
 	put_repeat(1, 100, 3, false);
 	put_repeat(2, 1000, 2, false);
 	peer_send(&peer);
@@ -169,7 +160,7 @@ static void the_server_sends_as_many_bytes_as_it_may(void **state)
 static void without_credit_nothing_is_sent(void **state)
 {
 	(void)state;
-	greet(0, 0);
+	peer_greet(&peer, 0, 0);
 	put_repeat(1, 10, 2, false);
 	put_repeat(2, 0, 0, false); /* which needs none */
 	peer_send(&peer);
@@ -186,7 +177,7 @@ static void without_credit_nothing_is_sent(void **state)
 static void credit_has_an_end(void **state)
 {
 	(void)state;
-	greet(1, 1);
+	peer_greet(&peer, 1, 1);
 	put_repeat(1, 1, 5, true);
 	peer_send(&peer);
 	expect_items(1, 1);
@@ -203,7 +194,7 @@ static void items_are_collected_over_many_messages(void **state)
 	unsigned granted = 0;
 	(void)state;
 
-	greet(0, 0);
+	peer_greet(&peer, 0, 0);
 	peer_put_call(&peer, 1, COLLECT, NULL);
 	peer_send(&peer);
 	for (unsigned i = 0; i < 200; i++) {
@@ -226,7 +217,7 @@ static void items_are_collected_over_many_messages(void **state)
 static void call_and_items_may_come_in_one_message(void **state)
 {
 	(void)state;
-	greet(8, 1000);
+	peer_greet(&peer, 8, 1000);
 	peer_put_call(&peer, 1, COLLECT, NULL);
 	put_item(1, "abc");
 	put_item(1, "");
@@ -246,7 +237,7 @@ static void call_and_items_may_come_in_one_message(void **state)
 static void a_conversation_waits_for_its_slow_side(void **state)
 {
 	(void)state;
-	greet(0, 0);
+	peer_greet(&peer, 0, 0);
 	peer_put_call(&peer, 1, CONVERSE, NULL);
 	put_item(1, "one");
 	put_item(1, "two");
@@ -268,7 +259,7 @@ static void a_conversation_waits_for_its_slow_side(void **state)
 static void items_without_credit_break_the_session(void **state)
 {
 	(void)state;
-	greet(0, 0);
+	peer_greet(&peer, 0, 0);
 	peer_put_call(&peer, 1, CONVERSE, NULL);
 	for (unsigned i = 0; i < STREAM_ITEMS; i++)
 		put_item(1, "kept");
@@ -286,7 +277,7 @@ static void bytes_without_credit_break_the_session(void **state)
 
 	memset(text, 'x', STREAM_BYTES);
 	text[STREAM_BYTES] = '\0';
-	greet(0, 0);
+	peer_greet(&peer, 0, 0);
 	peer_put_call(&peer, 1, CONVERSE, NULL);
 	peer_send(&peer);
 	put_item(1, text); /* one byte of the message's own too many: fine, as the last */
@@ -300,7 +291,7 @@ static void bytes_without_credit_break_the_session(void **state)
 static void items_after_the_last_break_the_session(void **state)
 {
 	(void)state;
-	greet(0, 0);
+	peer_greet(&peer, 0, 0);
 	peer_put_call(&peer, 1, CONVERSE, NULL);
 	put_item(1, "kept");
 	peer_put_kind(&peer, 1, FRAME_ITEM);
@@ -312,7 +303,7 @@ static void items_after_the_last_break_the_session(void **state)
 static void items_for_a_server_that_streams_break_the_session(void **state)
 {
 	(void)state;
-	greet(0, 0);
+	peer_greet(&peer, 0, 0);
 	put_repeat(1, 1, 1, false);
 	put_item(1, "unasked");
 	peer_send(&peer);
@@ -322,7 +313,7 @@ static void items_for_a_server_that_streams_break_the_session(void **state)
 static void a_bad_item_ends_its_stream(void **state)
 {
 	(void)state;
-	greet(8, 1000);
+	peer_greet(&peer, 8, 1000);
 	peer_put_call(&peer, 1, COLLECT, NULL);
 	peer_put_call(&peer, 2, COLLECT, NULL);
 	peer_put(&peer, &(struct frame){ .call_id = 1, .kind = FRAME_ITEM, .payload = { (const uint8_t *)"\x0A\x05x", 3 } });
@@ -339,7 +330,7 @@ static void a_bad_item_ends_its_stream(void **state)
 static void a_stream_is_cancelled_once(void **state)
 {
 	(void)state;
-	greet(2, 1000);
+	peer_greet(&peer, 2, 1000);
 	put_repeat(1, 1, 9, true);
 	peer_send(&peer);
 	expect_items(1, 2);
@@ -357,7 +348,7 @@ static void a_stream_lasts_as_long_as_its_caller_says(void **state)
 		.timeout_us = 3600 * 1000000ull };
 	(void)state;
 
-	greet(0, 0);
+	peer_greet(&peer, 0, 0);
 	peer_put(&peer, &call);
 	call.call_id = 2;
 	call.timeout_us = 0;
@@ -381,7 +372,7 @@ static void the_longest_stream_lasts_a_day(void **state)
 		.timeout_us = UINT64_MAX };
 	(void)state;
 
-	greet(0, 0);
+	peer_greet(&peer, 0, 0);
 	peer_put(&peer, &call);
 	peer_send(&peer);
 	peer_sleep(server, DAY_US);
@@ -409,7 +400,7 @@ static void an_outbox_has_a_limit(void **state)
 	struct frame frame;
 	(void)state;
 
-	greet(ITEMS, ITEMS * 65536);
+	peer_greet(&peer, ITEMS, ITEMS * 65536);
 	before = mallinfo2();
 	for (uint64_t i = 1; i <= STREAMS; i++)
 		put_repeat(i, SIZE, ITEMS, false);
@@ -434,7 +425,7 @@ static void ten_thousand_idle_streams_are_cheap(void **state)
 	struct frame frame;
 	(void)state;
 
-	greet(16, 65536);
+	peer_greet(&peer, 16, 65536);
 	before = mallinfo2();
 	for (uint64_t id = 1; id <= STREAMS; id++) {
 		put_repeat(id, 10, 0, true);
@@ -461,7 +452,7 @@ static void streams_end_with_their_connection(void **state)
 	struct server_stats stats;
 	(void)state;
 
-	greet(0, 0);
+	peer_greet(&peer, 0, 0);
 	for (uint64_t id = 1; id <= 20; id++)
 		peer_put_call(&peer, id, id % 2 ? COLLECT : CONVERSE, NULL);
 	put_item(2, "kept");
