@@ -137,7 +137,7 @@ static void write_store(const struct http *http, FILE *out)
 		     "# TYPE aside_store_in_flight gauge\naside_store_in_flight %" PRIu64 "\n"
 		     "# HELP aside_store_batches_total Batches committed or answered.\n"
 		     "# TYPE aside_store_batches_total counter\naside_store_batches_total %" PRIu64 "\n"
-		     "# HELP aside_store_operations_total Operations in them.\n"
+		     "# HELP aside_store_operations_total Operations in them; a read that fell back is in two.\n"
 		     "# TYPE aside_store_operations_total counter\naside_store_operations_total %" PRIu64 "\n"
 		     "# HELP aside_store_retries_total Operations sent again after a lost connection.\n"
 		     "# TYPE aside_store_retries_total counter\naside_store_retries_total %" PRIu64 "\n",

@@ -103,9 +103,6 @@ static bool take(struct lane *lane, struct batch *batch)
 	}
 	if (lane->head == NULL)
 		lane->tail = &lane->head;
-	lane->in_flight = batch->n;
-	lane->batches += batch->n > 0;
-	lane->operations += batch->n;
 	bool more = batch->n > 0 || !lane->stopping;
 	pthread_mutex_unlock(&lane->mutex);
 	return more;
@@ -130,13 +127,22 @@ static void drop_expired(struct batch *batch)
 	batch->n = kept;
 }
 
+/* What is about to be sent. */
+static void count(struct lane *lane, size_t n)
+{
+	pthread_mutex_lock(&lane->mutex);
+	lane->in_flight = n;
+	lane->batches += n > 0;
+	lane->operations += n;
+	pthread_mutex_unlock(&lane->mutex);
+}
+
 /* ── the connection ──────────────────────────────────────────────────────────────────────────────── */
 
 void lane_set_connected(struct lane *lane, bool connected)
 {
 	pthread_mutex_lock(&lane->mutex);
 	lane->connected = connected;
-	lane->retries += !connected;
 	pthread_mutex_unlock(&lane->mutex);
 }
 
@@ -292,6 +298,13 @@ static void lost_often(struct lane *lane, struct batch *batch, size_t first, siz
 	lose(batch->ops[first]);
 }
 
+static void count_retries(struct lane *lane, size_t n)
+{
+	pthread_mutex_lock(&lane->mutex);
+	lane->retries += n;
+	pthread_mutex_unlock(&lane->mutex);
+}
+
 static void execute(struct lane *lane, struct batch *batch, size_t first, size_t n, unsigned attempt, bool unsettled)
 {
 	enum batch_end end = BATCH_LOST;
@@ -304,6 +317,8 @@ static void execute(struct lane *lane, struct batch *batch, size_t first, size_t
 			n = reconnect(lane, batch, first, n, unsettled);
 		if (n == 0)
 			return;
+		if (unsettled)
+			count_retries(lane, n);
 		end = batch_run(batch, &lane->connection, first, n);
 		if (end == BATCH_LOST) {
 			connection_close(&lane->connection);
@@ -331,6 +346,7 @@ static void *run(void *arg)
 	lane->work->look_after(lane);
 	while (take(lane, batch)) {
 		drop_expired(batch);
+		count(lane, batch->n);
 		order_set(&batch->order, batch->ops, batch->n);
 		if (batch->n == 0)
 			lane->work->look_after(lane);

@@ -43,7 +43,8 @@ struct lane {
 	/* Read by others; written under `mutex`. */
 	bool connected;
 	size_t in_flight;
-	uint64_t batches, operations, retries, fallbacks;
+	uint64_t batches, operations, retries;
+	uint64_t answered, fallbacks; /* of a replica's lane: operations */
 };
 
 /* Connects (with `check`: see connection.h) and starts the thread.  The options' databases are borrowed.  A replica's lane

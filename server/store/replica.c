@@ -10,16 +10,18 @@
 #include "../log.h"
 
 #define CONNECT_PATIENCE_US 5000000
+#define WITNESS_PATIENCE_MIN_US 1000000
 #define STEADY_US 10000000 /* one that was there so long is looked for soon, others after ever longer rests */
 #define REST_MIN_US 1000000
 #define REST_MAX_US 30000000
-#define WHY_BYTES 160
+#define WHY_BYTES 176
 
 struct replica {
 	struct connection witness;
 	struct lane *primary;
-	int64_t opened_us, again_us, rest_us; /* since when it is there; when to look for one, if it is not */
-	char told[WHY_BYTES];                 /* why it is away, as the log has it; "": it is there */
+	int64_t opened_us, again_us, rest_us; /* since when the replica is there; when to look for what is not */
+	char told[WHY_BYTES];                 /* what the log had last of it */
+	char why[WHY_BYTES];                  /* a buffer */
 };
 
 static int64_t monotonic_us(void)
@@ -72,18 +74,26 @@ static void give_up_in(struct lane *lane, int64_t us)
 	lane->connection.give_up_us = lane->replica->witness.give_up_us = monotonic_us() + us;
 }
 
-/* Why there is no replica: in the log, once. */
-static void tell(struct lane *lane, const char *why)
+/* In the log, once: why there is no replica, or why it did not answer. */
+static void tell(struct lane *lane, const char *event, const char *why)
 {
 	struct replica *replica = lane->replica;
 
 	if (is_stopping(lane) || strncmp(replica->told, why, WHY_BYTES - 1) == 0)
 		return;
-	log_warning("event=replica_away message=\"%s\"", why);
+	log_warning("event=%s message=\"%s\"", event, why);
 	(void)snprintf(replica->told, WHY_BYTES, "%s", why);
 }
 
-/* From now on nothing comes to the lane; what waits there is falls back with the next batches. */
+static const char *describe(struct replica *replica, const struct sql_error *error)
+{
+	if (error->sqlstate[0] == '\0')
+		return "the connection is lost, or the answer takes too long";
+	(void)snprintf(replica->why, WHY_BYTES, "%s: %s", error->sqlstate, error->message);
+	return replica->why;
+}
+
+/* From now on nothing comes to the lane; what waits there falls back with the next batches. */
 static void leave(struct lane *lane, const char *why)
 {
 	struct replica *replica = lane->replica;
@@ -96,7 +106,16 @@ static void leave(struct lane *lane, const char *why)
 			replica->rest_us < REST_MAX_US / 2                                ? replica->rest_us * 2 :
 										    REST_MAX_US;
 	replica->again_us = now + replica->rest_us;
-	tell(lane, why);
+	tell(lane, "replica_away", why);
+}
+
+/* The same while the replica stays: only the primary has to be found again, as soon as nothing waits in the lane. */
+static void lose_witness(struct lane *lane, const struct sql_error *error)
+{
+	lane_set_connected(lane, false);
+	connection_close(&lane->replica->witness);
+	lane->replica->again_us = 0;
+	tell(lane, "witness_away", describe(lane->replica, error));
 }
 
 /* NULL, or why the host that was connected to is no standby of the primary. */
@@ -114,7 +133,7 @@ static const char *check_standby(struct lane *lane)
 	if (watermark_send(witness, &batch->bind, &no_page, 1))
 		there = watermark_receive(witness, &batch->error);
 	if (here == NULL || there == NULL)
-		why = batch->error.message[0] != '\0' ? batch->error.message : "the connection is lost";
+		why = describe(lane->replica, &batch->error);
 	else if (PQgetisnull(here, 0, WATERMARK_TIMELINE))
 		why = "the host of --read-database is no standby";
 	else if (!watermark_same_cell(here, there, 0, WATERMARK_TIMELINE))
@@ -126,36 +145,56 @@ static const char *check_standby(struct lane *lane)
 	return why;
 }
 
+/* Connects to what there is no connection to.  NULL, or why the two are not there. */
+static const char *open_both(struct lane *lane, struct aside_status *err)
+{
+	struct replica *replica = lane->replica;
+	const char *why;
+
+	give_up_in(lane, CONNECT_PATIENCE_US);
+	if (connection_lost(&lane->connection)) {
+		if (connection_open(&lane->connection, false, err) != ASIDE_OK)
+			return err->message;
+		replica->opened_us = monotonic_us();
+	}
+	if (connection_lost(&replica->witness) && connection_open(&replica->witness, false, err) != ASIDE_OK)
+		return err->message;
+	why = check_standby(lane);
+	if (why != NULL)
+		connection_close(&lane->connection);
+	return why;
+}
+
 static void look_for_one(struct lane *lane)
 {
 	struct replica *replica = lane->replica;
 	struct aside_status err = { 0 };
-	const char *why = NULL;
+	const char *why = open_both(lane, &err);
 
-	give_up_in(lane, CONNECT_PATIENCE_US);
-	if (connection_open(&lane->connection, false, &err) != ASIDE_OK || connection_open(&replica->witness, false, &err) != ASIDE_OK)
-		why = err.message;
-	else
-		why = check_standby(lane);
 	if (why == NULL) {
 		log_info("event=replica_used");
-		replica->opened_us = monotonic_us();
 		replica->told[0] = '\0';
 		lane_set_connected(lane, true);
 		return;
 	}
-	connection_close(&lane->connection);
 	connection_close(&replica->witness);
 	replica->again_us = monotonic_us() + REST_MIN_US;
-	tell(lane, why);
+	tell(lane, "replica_away", why);
 }
 
 static void look_after(struct lane *lane)
 {
-	if (lane->connected && !(connection_alive(&lane->connection) && connection_alive(&lane->replica->witness)))
-		leave(lane, "the connection is lost");
-	if (!lane->connected && !is_stopping(lane) && monotonic_us() >= lane->replica->again_us)
+	static const struct sql_error lost = { 0 };
+
+	if (lane->connected && !connection_alive(&lane->connection))
+		leave(lane, describe(lane->replica, &lost));
+	if (lane->connected && !connection_alive(&lane->replica->witness))
+		lose_witness(lane, &lost);
+	if (!lane->connected && !is_stopping(lane) && monotonic_us() >= lane->replica->again_us) {
+		if (!connection_alive(&lane->connection))
+			connection_close(&lane->connection);
 		look_for_one(lane);
+	}
 }
 
 /* ── batches ─────────────────────────────────────────────────────────────────────────────────────── */
@@ -167,59 +206,93 @@ static void fall_back(struct lane *lane, struct op *op)
 		lane_finish(op, OP_FAILED);
 }
 
-/* `there`: how far the pages are; NULL: all fall back. */
+/* Answers what is the primary's answer, too: `there` says how far the pages are; NULL: nothing is.  Counts first: who hears
+ * of an answer may look. */
 static void settle(struct lane *lane, const PGresult *there)
 {
 	struct batch *batch = lane->batch;
-	size_t answered = 0;
+	bool answered[LANE_BATCH_MAX];
+	size_t n_answered = 0;
 
-	for (size_t i = 0; i < batch->n; i++)
-		if (there != NULL && watermark_same(batch->watermark, there, batch_page(batch, batch->ops[i]->page_id))) {
-			lane_finish(batch->ops[i], OP_DONE);
-			answered++;
-		} else {
-			fall_back(lane, batch->ops[i]);
-		}
+	for (size_t i = 0; i < batch->n; i++) {
+		answered[i] = there != NULL && watermark_same(batch->watermark, there, batch_page(batch, batch->ops[i]->page_id));
+		n_answered += answered[i];
+	}
 	pthread_mutex_lock(&lane->mutex);
-	lane->operations -= batch->n - answered; /* they are the other lane's */
-	lane->fallbacks += batch->n - answered;
+	lane->answered += n_answered;
+	lane->fallbacks += batch->n - n_answered;
 	pthread_mutex_unlock(&lane->mutex);
+	for (size_t i = 0; i < batch->n; i++)
+		if (answered[i])
+			lane_finish(batch->ops[i], OP_DONE);
+		else
+			fall_back(lane, batch->ops[i]);
 }
 
-/* NULL, or why the replica is to be left, after the batch has ended so. */
-static const char *why_leave(const struct batch *batch, enum batch_end end, const PGresult *there)
+/* Whether it is the server that cannot, rather than the statement: bad for whatever comes next, too. */
+static bool is_servers_fault(const char *sqlstate)
 {
-	if (end == BATCH_LOST)
-		return "the connection is lost, or the answer takes too long";
-	if (end == BATCH_ABORTED) /* class 40: its replay was in the way */
-		return memcmp(batch->error.sqlstate, "40", 2) == 0 && there != NULL ? NULL : batch->error.message;
-	if (there == NULL)
-		return "the primary does not say how far its pages are";
-	return watermark_same_cell(batch->watermark, there, 0, WATERMARK_TIMELINE) ? NULL : "the replica does not follow the primary any more";
+	static const char *const classes[] = { "25", "53", "57", "58", "XX" };
+	bool is = false;
+
+	for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+		is = is || memcmp(sqlstate, classes[i], 2) == 0;
+	return is;
+}
+
+/* The replica has no answer.  Class 40: its replay was in the way. */
+static void without_answer(struct lane *lane, enum batch_end end)
+{
+	const struct sql_error *error = &lane->batch->error;
+
+	if (end == BATCH_LOST || is_servers_fault(error->sqlstate))
+		leave(lane, describe(lane->replica, error));
+	else if (memcmp(error->sqlstate, "40", 2) != 0)
+		tell(lane, "replica_refused", describe(lane->replica, error));
+	settle(lane, NULL);
+}
+
+/* The witness has as long as the operations have: that the primary is slow is no reason to give it more to do. */
+static int64_t witness_patience(const struct batch *batch)
+{
+	int64_t soonest = monotonic_us() + WITNESS_PATIENCE_MIN_US, first = INT64_MAX;
+
+	for (size_t i = 0; i < batch->n; i++)
+		if (batch->ops[i]->deadline_us != 0 && batch->ops[i]->deadline_us < first)
+			first = batch->ops[i]->deadline_us;
+	return first == INT64_MAX ? 0 : first > soonest ? first : soonest;
 }
 
 static void serve(struct lane *lane)
 {
 	struct batch *batch = lane->batch;
+	struct connection *witness = &lane->replica->witness;
+	struct sql_error error = { 0 };
 	PGresult *there = NULL;
 	enum batch_end end;
-	const char *why;
-	bool asked;
 
 	if (!lane->connected) {
 		settle(lane, NULL);
 		return;
 	}
-	give_up_in(lane, REPLICA_PATIENCE_US);
+	lane->connection.give_up_us = monotonic_us() + REPLICA_PATIENCE_US;
+	witness->give_up_us = witness_patience(batch);
 	batch_set_pages(batch, 0, batch->n);
-	asked = watermark_send(&lane->replica->witness, &batch->bind, batch->pages, batch->n_pages);
+	bool asked = watermark_send(witness, &batch->bind, batch->pages, batch->n_pages);
 	end = batch_run(batch, &lane->connection, 0, batch->n);
+	if (end != BATCH_DONE)
+		without_answer(lane, end);
 	if (asked)
-		there = watermark_receive(&lane->replica->witness, &batch->error);
-	why = why_leave(batch, end, there);
-	if (why != NULL)
-		leave(lane, why);
-	settle(lane, end == BATCH_DONE && why == NULL ? there : NULL);
+		there = watermark_receive(witness, &error);
+	if (there == NULL && lane->connected)
+		lose_witness(lane, &error);
+	if (there != NULL && end == BATCH_DONE && !watermark_same_cell(batch->watermark, there, 0, WATERMARK_TIMELINE)) {
+		leave(lane, "the replica does not follow the primary any more");
+		PQclear(there);
+		there = NULL;
+	}
+	if (end == BATCH_DONE)
+		settle(lane, there);
 	PQclear(there);
 }
 

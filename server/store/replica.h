@@ -17,8 +17,10 @@
  * mean different things: a replica counts only while it is on the primary's timeline, of the same cluster.  Its control file
  * may say so minutes later than it is.
  *
- * Neither has longer than REPLICA_PATIENCE_US.  A replica that takes longer, is lost or fails is left; then nothing is
- * offered to its lane, which looks for a replica until it has one. */
+ * The replica has no longer than REPLICA_PATIENCE_US.  One that takes longer, is lost, or refuses as a server that cannot is
+ * left; then nothing is offered to its lane, which looks for a replica until it has one.  A statement that is refused for
+ * its own sake falls back, and no more.  The witness has as long as the operations have: a primary that is slow is so from
+ * too much work, and would get all of the replica's.  Where only the witness is lost it alone is made anew. */
 #pragma once
 
 #include "wire/scope.h"

@@ -127,7 +127,7 @@ void store_replica_stats(struct store *store, struct replica_stats *ret)
 		struct lane *lane = &store->lanes[i];
 		pthread_mutex_lock(&lane->mutex);
 		ret->connected += lane->connected;
-		ret->answered += lane->operations;
+		ret->answered += lane->answered;
 		ret->fallbacks += lane->fallbacks;
 		pthread_mutex_unlock(&lane->mutex);
 	}

@@ -127,6 +127,37 @@ until [ "$(metric lanes_connected)" = 0 ]; do list >"$work/said"; done
 signal_node CONT c
 until_it_answers
 
+# The primary is slow to say how far its pages are, and that alone: the replica is not left for it, nor does its load move over.
+backends() { sql "$1" "SELECT string_agg(pid::text, ' ' ORDER BY pid) FROM pg_stat_activity WHERE usename = 'aside_server' AND query LIKE '%$2%'"; }
+witnesses() { backends a pg_walfile_name; }
+until [ "$(metric lanes_connected)" = 2 ]; do :; done
+read -ra slow <<<"$(witnesses)"
+[ ${#slow[@]} = 2 ] || fail "${slow[*]} are the witnesses"
+kill -STOP "${slow[@]}"
+list >"$work/list-1" &
+readers=("$!")
+list >"$work/list-2" &
+readers+=("$!")
+until http metrics | grep -q '^aside_store_in_flight 2$'; do :; done
+if call --as-user "$JOHNNY" --timeout 500 ThreadService/GetThread "{\"pageId\": 1, \"userId\": $JOHNNY}" >"$work/said" 2>&1; then
+	fail "the primary was asked in the replica's place"
+fi
+[ "$(metric lanes_connected)" = 2 ] || fail "the replica was left"
+kill -CONT "${slow[@]}"
+wait "${readers[0]}"
+wait "${readers[1]}"
+[ "$(sort -u "$work/list-1" "$work/list-2")" = four,three,two ]
+until_it_answers
+
+# The witness is lost: it alone is made anew.
+at_replica=$(backends c 'FROM message')
+sql a "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid IN (${slow[0]}, ${slow[1]})" >"$work/said"
+until [ "$(metric lanes_connected)" = 2 ] && [[ "$(witnesses)" =~ ^[0-9]+\ [0-9]+$ ]] && [[ "$(witnesses)" != *"${slow[0]}"* ]]; do
+	shows four,three,two
+done
+until_it_answers
+[ "$(backends c 'FROM message')" = "$at_replica" ] || fail "the replica was left for its witness"
+
 # Killed, and back.
 pg_ctl c -m immediate stop
 shows four,three,two

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "lane.h"
 #include "store/cluster.h"
 #include "store/migrate.h"
 
@@ -94,9 +95,11 @@ static void a_killed_backend_costs_nothing(void **state)
 	struct fixture *fixture = *state;
 	struct arena arena;
 	struct op **ops = calloc(N, sizeof *ops);
+	struct store_stats before, after;
 	unsigned killed = 0;
 
 	arena_init(&arena, 16 << 20);
+	store_stats(fixture->store, &before);
 	for (uint32_t i = 0; i < N; i++)
 		submit(fixture, ops[i] = send_message(&arena, PAGE, 400, key_of(&arena, 10000 + i)));
 	for (size_t left = N - 200; left > N / 2; left -= 600) {
@@ -107,6 +110,8 @@ static void a_killed_backend_costs_nothing(void **state)
 	}
 	wait_until_left(0);
 	assert_true(killed > 0);
+	store_stats(fixture->store, &after);
+	assert_in_range(after.retries - before.retries, 1, (uint64_t)killed * LANE_BATCH_MAX); /* operations, not attempts to connect */
 	for (size_t i = 0; i < N; i++) {
 		assert_int_equal(ops[i]->outcome, OP_DONE);
 		assert_int_equal(op_row_int(ops[i], 0, 1), i + 1);
@@ -182,10 +187,12 @@ static void a_change_sent_again_is_made_once(void **state)
 static void what_is_late_is_not_sent(void **state)
 {
 	struct fixture *fixture = *state;
+	struct store_stats before, after;
 	struct arena arena;
 	struct op *op;
 
 	arena_init(&arena, 1 << 20);
+	store_stats(fixture->store, &before);
 	op = send_message(&arena, PAGE, 500, key_of(&arena, 1));
 	op->deadline_us = 1;
 	submit(fixture, op);
@@ -193,6 +200,8 @@ static void what_is_late_is_not_sent(void **state)
 	assert_int_equal(op->outcome, OP_FAILED);
 	assert_int_equal(op->err.code, ASIDE_DEADLINE_EXCEEDED);
 	assert_int_equal(query_number(fixture, "SELECT count(*) FROM message WHERE user_id = 500"), 0);
+	store_stats(fixture->store, &after);
+	assert_int_equal(after.operations, before.operations);
 	arena_fini(&arena);
 }
 
