@@ -18,11 +18,6 @@
 
 #define PATH_BYTES 512
 
-static enum aside_code bad(struct aside_status *err, const char *flag, const char *value, const char *why)
-{
-	return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%s %.120s: %s", flag, value, why);
-}
-
 /* ── addresses ───────────────────────────────────────────────────────────────────────────────────── */
 
 static const struct scheme {
@@ -85,7 +80,7 @@ static enum aside_code check_listen(const struct config *config, const char *url
 	if (why == NULL && scheme->network && config->keys == NULL)
 		return fail(err, ASIDE_INVALID_ARGUMENT, "KEYS_REQUIRED",
 				"--listen %.120s: a network address needs --keys: nobody is served anonymously", url);
-	return why == NULL ? ASIDE_OK : bad(err, "listen", url, why);
+	return why == NULL ? ASIDE_OK : config_bad(err, "listen", url, why);
 }
 
 /* ── files and folders ───────────────────────────────────────────────────────────────────────────── */
@@ -99,13 +94,13 @@ static enum aside_code check_tls(const char *path, struct aside_status *err)
 	if (path == NULL)
 		return ASIDE_OK;
 	if (file == NULL)
-		return bad(err, "tls", path, strerror(errno));
+		return config_bad(err, "tls", path, strerror(errno));
 	while (fgets(line, sizeof line, file) != NULL) {
 		certificate = certificate || strstr(line, "BEGIN CERTIFICATE") != NULL;
 		key = key || strstr(line, "PRIVATE KEY") != NULL;
 	}
 	fclose(file);
-	return certificate && key ? ASIDE_OK : bad(err, "tls", path, "must hold a certificate and its private key, PEM");
+	return certificate && key ? ASIDE_OK : config_bad(err, "tls", path, "must hold a certificate and its private key, PEM");
 }
 
 /* The folder is made where it is not there yet; the one above it is not. */
@@ -121,10 +116,10 @@ static enum aside_code check_data(const char *data, struct aside_status *err)
 		path = above;
 	}
 	if (stat(path, &info) != 0)
-		return bad(err, "data", data, strerror(errno));
+		return config_bad(err, "data", data, strerror(errno));
 	if (!S_ISDIR(info.st_mode))
-		return bad(err, "data", data, "is no folder");
-	return access(path, W_OK | X_OK) == 0 ? ASIDE_OK : bad(err, "data", data, "cannot be written");
+		return config_bad(err, "data", data, "is no folder");
+	return access(path, W_OK | X_OK) == 0 ? ASIDE_OK : config_bad(err, "data", data, "cannot be written");
 }
 
 static enum aside_code check_private(const struct config *config, struct aside_status *err)
@@ -132,9 +127,9 @@ static enum aside_code check_private(const struct config *config, struct aside_s
 	struct passwd *who = geteuid() == 0 ? getpwnam(config->cluster_user) : NULL;
 
 	if (geteuid() == 0 && who == NULL)
-		return bad(err, "cluster-user", config->cluster_user, "there is no such user");
+		return config_bad(err, "cluster-user", config->cluster_user, "there is no such user");
 	if (who != NULL && who->pw_uid == 0)
-		return bad(err, "cluster-user", config->cluster_user, "PostgreSQL does not run as root");
+		return config_bad(err, "cluster-user", config->cluster_user, "PostgreSQL does not run as root");
 	if (access(CLUSTER_POSTGRES, X_OK) != 0)
 		return fail(err, ASIDE_FAILED_PRECONDITION, "NO_POSTGRESQL",
 				"there is no " CLUSTER_POSTGRES ": install postgresql-15, or say --database DSN");
@@ -177,7 +172,7 @@ static enum aside_code check_callers(const struct config *config, struct aside_s
 	const char *flag;
 
 	if (config->audience != NULL && config->keys == NULL)
-		return bad(err, "audience", config->audience, "is of tokens, which take --keys");
+		return config_bad(err, "audience", config->audience, "is of tokens, which take --keys");
 
 	if (auth_open(&options, &auth, &why) == ASIDE_OK) {
 		auth_close(auth);
@@ -193,7 +188,7 @@ enum aside_code config_check(const struct config *config, bool serves, struct as
 	enum aside_code code;
 
 	if (!log_level_parse(config->log_level, &level))
-		return bad(err, "log-level", config->log_level, "is none of debug, info, warning, error");
+		return config_bad(err, "log-level", config->log_level, "is none of debug, info, warning, error");
 	code = config->database != NULL ? check_database("database", "ASIDE_DATABASE", config->database, err) :
 					  check_private(config, err);
 	if (!serves)

@@ -80,9 +80,9 @@ static void *member_of(struct config *config, const struct setting *setting)
 	return (char *)config + setting->offset;
 }
 
-static enum aside_code bad(struct aside_status *err, const struct setting *setting, const char *value, const char *why)
+enum aside_code config_bad(struct aside_status *err, const char *flag, const char *value, const char *why)
 {
-	return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%s %.80s: %s", setting->flag, value, why);
+	return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%s %.120s: %s", flag, value, why);
 }
 
 static enum aside_code set_switch(struct config *config, const struct setting *setting, const char *value, struct aside_status *err)
@@ -94,7 +94,7 @@ static enum aside_code set_switch(struct config *config, const struct setting *s
 			*(bool *)member_of(config, setting) = i % 2 == 1;
 			return ASIDE_OK;
 		}
-	return bad(err, setting, value, "yes or no");
+	return config_bad(err, setting->flag, value, "yes or no");
 }
 
 static enum aside_code set(struct config *config, const struct setting *setting, const char *value, struct aside_status *err)
@@ -103,12 +103,12 @@ static enum aside_code set(struct config *config, const struct setting *setting,
 	size_t n = 0, length = strlen(value);
 
 	if (length == 0)
-		return bad(err, setting, "''", "is empty");
+		return config_bad(err, setting->flag, "''", "is empty");
 	switch (setting->kind) {
 	case SWITCH: return set_switch(config, setting, value, err);
 	case NUMBER:
 		if (strspn(value, "0123456789") != length)
-			return bad(err, setting, value, "is no number");
+			return config_bad(err, setting->flag, value, "is no number");
 		if (length > 6 || config_number(value) > setting->max)
 			return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%s %s: at most %u", setting->flag, value, setting->max);
 		list[0] = value;
@@ -119,7 +119,7 @@ static enum aside_code set(struct config *config, const struct setting *setting,
 	}
 	for (; list[n] != NULL; n++)
 		if (strcmp(list[n], value) == 0)
-			return bad(err, setting, value, "is given twice");
+			return config_bad(err, setting->flag, value, "is given twice");
 	if (n == CONFIG_LIST_MAX)
 		return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%s: at most %d of them", setting->flag, CONFIG_LIST_MAX);
 	list[n] = value;
@@ -182,7 +182,7 @@ enum aside_code config_read(struct config *config, int argc, char **argv, char *
 		else if (value == NULL && (value = argv[++i]) == NULL)
 			return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--%s needs a value", setting->flag);
 		if (given[setting - settings] && setting->kind != LIST)
-			return bad(err, setting, value, "is given twice");
+			return config_bad(err, setting->flag, value, "is given twice");
 		given[setting - settings] = true;
 		code = set(config, setting, value, err);
 	}

@@ -29,5 +29,8 @@ void config_print(const struct config *config, FILE *out);
 void config_help(FILE *out);
 void config_markdown(FILE *out);
 
+/* INVALID_ARGUMENT: "--FLAG VALUE: WHY". */
+enum aside_code config_bad(struct aside_status *err, const char *flag, const char *value, const char *why);
+
 /* A setting that is a number, checked by config_read(). */
 unsigned config_number(const char *value);

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "http/process.h"
 #include "rpc/server.h"
 #include "store/store.h"
@@ -36,11 +37,6 @@ struct http {
 };
 
 /* ── the address ─────────────────────────────────────────────────────────────────────────────────── */
-
-static enum aside_code bad_address(struct aside_status *err, const char *address, const char *why)
-{
-	return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_FLAG", "--http %s: %s", address, why);
-}
 
 static bool is_loopback(const struct sockaddr *address)
 {
@@ -73,13 +69,13 @@ static enum aside_code resolve(const char *address, bool anywhere, struct addrin
 	int rv;
 
 	if (!split(address, host, &port))
-		return bad_address(err, address, "is not HOST:PORT, with a port from 0 to 65535");
+		return config_bad(err, "http", address, "is not HOST:PORT, with a port from 0 to 65535");
 	rv = getaddrinfo(host, port, &hints, &found);
 	if (rv != 0)
-		return bad_address(err, address, gai_strerror(rv));
+		return config_bad(err, "http", address, gai_strerror(rv));
 	if (!anywhere && !is_loopback(found->ai_addr)) {
 		freeaddrinfo(found);
-		return bad_address(err, address, "is no loopback address: others could read it, without credentials;"
+		return config_bad(err, "http", address, "is no loopback address: others could read it, without credentials;"
 						 " --http-anywhere allows that");
 	}
 	*ret = found;
