@@ -306,6 +306,7 @@ void channel_lose(struct aside_channel *channel, struct endpoint *endpoint)
 	if (!endpoint_is_connected(endpoint))
 		return;
 	endpoint_end(endpoint);
+	endpoint->lost_at_us = channel_now_us();
 	if (!channel->closing) {
 		balance_failed(endpoint, channel_now_us());
 		move_attempts(channel, endpoint);

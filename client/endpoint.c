@@ -251,6 +251,7 @@ void endpoint_begin(struct endpoint *endpoint)
 	endpoint->sending = false;
 	endpoint->next_out = endpoint->next_in = 1;
 	endpoint->unanswered++;
+	endpoint->lost_at_us = 0;
 	endpoint->waiting_since_us = endpoint->calm_since_us = channel_now_us();
 	endpoint->stream_items = 0;
 	endpoint->stream_bytes = 0;
@@ -356,6 +357,7 @@ void endpoint_disconnect(struct endpoint *endpoint)
 	}
 	closers_add(&endpoint->channel->closers, link);
 	endpoint->part_by_us = 0;
+	endpoint->lost_at_us = 0;
 	endpoint->outstanding = 0;
 	endpoint->old_us = INT64_MAX;
 	connect_later(endpoint, channel_now_us());

@@ -23,6 +23,9 @@
 /* A server that has not answered a request for so long is gone, whatever TCP says: it answers one within 20 s. */
 #define SILENCE_US 30000000ll
 #define PART_US 100000ll
+/* A link that has made no other connection so long after it lost one may never: nng's one thread that takes connections
+ * down may wait for ever (wire/guard.c).  Another link can be opened all the same. */
+#define STUCK_US 1000000ll
 /* Sessions in a row that the server has not answered as it should, before it is given time. */
 #define UNANSWERED_MAX 3
 
@@ -46,6 +49,7 @@ struct endpoint {
 	bool listed; /* among the channel's addresses: others only end their calls */
 	struct link *link; /* NULL: none */
 	int64_t part_by_us; /* of one that parts: when its link closes, whatever the server says; 0: it does not */
+	int64_t lost_at_us; /* when the link's last connection was, if it has made no other; 0: it was not */
 	int64_t connect_at_us; /* when the next link may be opened */
 	unsigned unanswered; /* sessions, and links that could not be opened, since a server has last answered as it should */
 	enum endpoint_state state;

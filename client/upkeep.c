@@ -17,6 +17,8 @@ static int64_t keep_until(const struct endpoint *endpoint)
 
 	if (!endpoint->listed)
 		return 0;
+	if (endpoint->lost_at_us != 0)
+		return endpoint->lost_at_us + STUCK_US;
 	return endpoint_is_connected(endpoint) && endpoint->old_us < until_us ? endpoint->old_us : until_us;
 }
 

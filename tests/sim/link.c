@@ -92,7 +92,8 @@ static void run_down(struct event *event)
 		return;
 	if (event->pipe->told)
 		link->events.down(link->events.user);
-	connect_later(link, RECONNECT_US_MIN);
+	if (!event->pipe->stuck)
+		connect_later(link, RECONNECT_US_MIN);
 	leave_link(link);
 }
 
@@ -114,7 +115,8 @@ void notice_as_client(struct event *event)
 		if (request->pipe == pipe)
 			end_request(link, request, NULL);
 	}
-	soon((struct event){ .run = run_down, .link = link, .pipe = pipe });
+	if (!pipe->stuck || chance_one_in(2))
+		soon((struct event){ .run = run_down, .link = link, .pipe = pipe });
 }
 
 static void send_request(struct link *link, struct request *request)

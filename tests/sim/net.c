@@ -8,6 +8,7 @@
 #include "wire.h"
 
 #define THREADS 4 /* that run callbacks, as nng has at least */
+#define STUCK_ONE_IN 10 /* connections that are lost */
 #define NOTICE_US_MAX 20000 /* until a side knows that its connection has ended */
 
 struct net net;
@@ -131,7 +132,8 @@ void net_lose_one(void)
 			drawn = pipe;
 	if (drawn == NULL)
 		return;
-	sim_trace("connection %u is lost", drawn->id);
+	drawn->stuck = drawn->told && chance_one_in(STUCK_ONE_IN);
+	sim_trace("connection %u is lost%s", drawn->id, drawn->stuck ? ", and stuck" : "");
 	drawn->cut = true;
 	at(fiber_now_us() + chance_between(0, NOTICE_US_MAX), (struct event){ .run = notice_as_client, .pipe = drawn });
 	at(fiber_now_us() + chance_between(0, NOTICE_US_MAX), (struct event){ .run = notice_as_server, .pipe = drawn });

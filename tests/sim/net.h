@@ -11,7 +11,8 @@
  *   - a partition: nothing arrives and no loss is noticed; later everything does, as tcp sends it again, or never
  *   - a server dies, with or without telling its peers, and another takes its address; what it was handed it may still
  *     have executed
- *   - a socket takes two seconds to close, and another cannot be opened just now
+ *   - a socket takes two seconds to close, and another cannot be opened just now; one never takes down its connection,
+ *     and makes no other
  *   - whoever answers at an address speaks another protocol
  *
  * What they cannot, and this does not: lose, repeat or change a single message of a living connection (tcp), send a

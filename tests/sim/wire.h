@@ -28,6 +28,7 @@ struct pipe {
 	bool cut; /* nothing leaves any more */
 	bool disturbed; /* it was silent for a while */
 	bool told; /* its client, of it */
+	bool stuck; /* its client makes no other, nor may ever be told of the end */
 	int64_t last_arrival_us[2]; /* to each side */
 	int64_t silent_until_us;
 };
