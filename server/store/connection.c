@@ -12,10 +12,9 @@
 
 #include "../log.h"
 #include "bind.h"
+#include "dsn.h"
 #include "sql.h"
 #include "watermark.h"
-
-#define CONNECT_TIMEOUT_S "5"
 
 /* First in every batch: the statements after it see what the pages' last writers have committed.  A page that is made
  * between this and a statement is seen unlocked; the statement's numbers then clash with those of another writer, an
@@ -32,19 +31,28 @@ static const struct kind {
 	const char *settings;
 	bool prepares[LANE_KINDS]; /* the statements of these lanes */
 	const char *pages;         /* CONNECTION_PAGES; NULL: it has none */
-	bool waits;                /* libpq's own way to connect, which knows when to go on to the next host */
+	bool waits;                /* connects in libpq's own way, which nothing interrupts */
+	bool any_host;             /* of its dsn, in turn, not the first that will do */
 } kinds[CONNECTION_KINDS] = {
 #define DURABLE "SELECT set_config('synchronous_commit', 'on', false)"
 #define READS_ONLY ", set_config('default_transaction_read_only', 'on', false)"
-	[CONNECTION_READ] = { DURABLE READS_ONLY, { [LANE_READ] = true, [LANE_REPLICA] = true }, NULL, true },
-	[CONNECTION_WRITE] = { DURABLE, { [LANE_WRITE] = true }, lock_pages, true },
+	[CONNECTION_READ] = { DURABLE READS_ONLY, { [LANE_READ] = true, [LANE_REPLICA] = true }, NULL, true, false },
+	[CONNECTION_WRITE] = { DURABLE, { [LANE_WRITE] = true }, lock_pages, true, false },
 	/* One snapshot for all of a batch. */
 	[CONNECTION_REPLICA] = { DURABLE READS_ONLY ", set_config('default_transaction_isolation', 'repeatable read', false)",
-		{ [LANE_REPLICA] = true }, watermark_of_replica, false },
-	[CONNECTION_WITNESS] = { DURABLE READS_ONLY, { false }, watermark_of_primary, true },
+		{ [LANE_REPLICA] = true }, watermark_of_replica, false, true },
+	[CONNECTION_WITNESS] = { DURABLE READS_ONLY, { false }, watermark_of_primary, false, false },
 #undef DURABLE
 #undef READS_ONLY
 };
+
+static int64_t monotonic_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
 
 static enum aside_code broken(const struct connection *connection, const char *what, const PGresult *result,
 		struct aside_status *err)
@@ -191,34 +199,70 @@ static void note(void *user, const PGresult *notice)
 /* false: given up, or stopped; the connection is closed. */
 static bool wait_for(struct connection *connection, short events, short *ret_events);
 
-/* As PQconnectdbParams(), but no longer than give_up_us, and not when the lane is stopped. */
-static void connect_in_time(struct connection *connection, const char *const *keys, const char *const *values)
+/* What the DSN may overrule.  A silent network ends the connection, so that deadlines are kept. */
+static const char *const defaults[][2] = { { "keepalives_idle", "10" }, { "keepalives_interval", "5" },
+	{ "keepalives_count", "3" }, { "tcp_user_timeout", "15000" }, { "connect_timeout", DSN_CONNECT_TIMEOUT_S } };
+
+/* As PQconnectdbParams(), of one host, but no longer than its time, and not when the lane is stopped. */
+static void connect_in_time(struct connection *connection, const struct dsn_params *params)
 {
 	PostgresPollingStatusType next = PGRES_POLLING_WRITING;
 	short happened;
 
-	connection->pg = PQconnectStartParams(keys, values, 1);
+	connection->pg = PQconnectStartParams(params->keys, params->values, 0);
 	while (connection->pg != NULL && PQstatus(connection->pg) != CONNECTION_BAD && next != PGRES_POLLING_OK &&
 			next != PGRES_POLLING_FAILED &&
 			wait_for(connection, next == PGRES_POLLING_READING ? POLLIN : POLLOUT, &happened))
 		next = PQconnectPoll(connection->pg);
 }
 
+/* To the first host, from `first` on, that there is. */
+static enum aside_code connect_to_one(struct connection *connection, struct aside_status *err)
+{
+	struct dsn dsn;
+	enum aside_code code = dsn_parse(connection->dsn, &dsn, err);
+	unsigned first = kinds[connection->kind].any_host ? connection->next_host : 0;
+
+	for (unsigned i = 0; code == ASIDE_OK && i < dsn.n_hosts && connection_lost(connection); i++) {
+		struct dsn_params params = { .n = 0 };
+		connection_close(connection);
+		connection->next_host = (first + i) % dsn.n_hosts + 1;
+		connection->give_up_us = monotonic_us() + dsn.connect_timeout_us;
+		for (size_t k = 0; k < sizeof defaults / sizeof *defaults; k++)
+			dsn_add_param(&params, defaults[k][0], defaults[k][1]);
+		dsn_add(&dsn, connection->next_host - 1, &params);
+		dsn_add_param(&params, "application_name", "aside-server");
+		dsn_add_param(&params, "client_encoding", "UTF8");
+		connect_in_time(connection, &params);
+	}
+	dsn_fini(&dsn);
+	return code;
+}
+
+static void connect_in_libpqs_way(struct connection *connection)
+{
+	struct dsn_params params = { .n = 0 };
+
+	for (size_t k = 0; k < sizeof defaults / sizeof *defaults; k++)
+		dsn_add_param(&params, defaults[k][0], defaults[k][1]);
+	dsn_add_param(&params, "dbname", connection->dsn);
+	dsn_add_param(&params, "application_name", "aside-server");
+	dsn_add_param(&params, "client_encoding", "UTF8");
+	connection->pg = PQconnectdbParams(params.keys, params.values, 1);
+}
+
 enum aside_code connection_open(struct connection *connection, bool check, struct aside_status *err)
 {
-	/* What stands before "dbname" the DSN may overrule.  A silent network ends the connection, so that
-	 * deadlines are kept. */
-	const char *keys[] = { "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
-		"dbname", "connect_timeout", "application_name", "client_encoding", NULL };
-	const char *values[] = { "10", "5", "3", "15000", connection->dsn, CONNECT_TIMEOUT_S, "aside-server", "UTF8", NULL };
-	enum aside_code code;
+	enum aside_code code = ASIDE_OK;
 
 	if (kinds[connection->kind].waits)
-		connection->pg = PQconnectdbParams(keys, values, 1);
+		connect_in_libpqs_way(connection);
 	else
-		connect_in_time(connection, keys, values);
-	if (connection->pg == NULL)
-		return fail(err, ASIDE_UNAVAILABLE, "DATABASE_UNAVAILABLE", "cannot connect to the database: no answer in time");
+		code = connect_to_one(connection, err);
+	if (code == ASIDE_OK && connection->pg == NULL)
+		code = fail(err, ASIDE_UNAVAILABLE, "DATABASE_UNAVAILABLE", "cannot connect to the database: no answer in time");
+	if (code != ASIDE_OK)
+		return code;
 	PQsetNoticeReceiver(connection->pg, note, NULL);
 	code = PQstatus(connection->pg) == CONNECTION_OK ? set_up(connection, check, err) :
 							   broken(connection, "cannot connect to the database", NULL, err);
@@ -241,14 +285,6 @@ bool connection_lost(const struct connection *connection)
 bool connection_alive(struct connection *connection)
 {
 	return !connection_lost(connection) && PQconsumeInput(connection->pg) == 1 && !connection_lost(connection);
-}
-
-static int64_t monotonic_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 void connection_stop(struct connection *connection, int64_t deadline_us)

@@ -40,6 +40,7 @@ struct connection {
 	const char *dsn;              /* borrowed */
 	int stop_fd;                  /* readable once stop_by_us is set */
 	_Atomic int64_t stop_by_us;   /* monotonic: the connection is given up then; 0: never */
+	unsigned next_host;           /* a replica's: which host of the dsn is next */
 	int64_t give_up_us;           /* the same, for what is waited for next: the lane's thread sets it */
 };
 
@@ -52,8 +53,10 @@ void connection_fini(struct connection *connection);
 void connection_stop(struct connection *connection, int64_t deadline_us);
 
 /* Connects, enters pipeline mode and prepares every statement of its kind; with `check`, holds what
- * PostgreSQL says of their types against their heads.  Blocks: for CONNECT_TIMEOUT_S a host while it connects, or as long
- * as `give_up_us` says; a replica's only as long as that. */
+ * PostgreSQL says of their types against their heads.  Blocks: to find its host's address, and for
+ * the dsn's connect_timeout, 5 s by default, while it connects to a host (reads, writes: to one of its addresses) and sets up;
+ * replicas and witnesses until they are stopped at most.  Of several hosts the first that takes it, from the first on; a
+ * replica's goes on from one attempt to the next, for its host may turn out to be none. */
 enum aside_code connection_open(struct connection *connection, bool check, struct aside_status *err) MUST_CHECK;
 void connection_close(struct connection *connection);
 

@@ -374,8 +374,8 @@ static enum aside_code prepare(struct lane *lane, const struct store_options *op
 	return code;
 }
 
-enum aside_code lane_start(struct lane *lane, enum lane_kind kind, const struct store_options *options, struct lane *primary,
-		bool check, struct aside_status *err)
+enum aside_code lane_start(struct lane *lane, enum lane_kind kind, unsigned number, const struct store_options *options,
+		struct lane *primary, bool check, struct aside_status *err)
 {
 	static const enum connection_kind connections[LANE_KINDS] = { [LANE_READ] = CONNECTION_READ, [LANE_WRITE] = CONNECTION_WRITE,
 		[LANE_REPLICA] = CONNECTION_REPLICA };
@@ -387,6 +387,7 @@ enum aside_code lane_start(struct lane *lane, enum lane_kind kind, const struct 
 	pthread_mutex_init(&lane->mutex, NULL);
 	pthread_cond_init(&lane->wake, NULL);
 	code = connection_init(&lane->connection, connections[kind], kind == LANE_REPLICA ? options->read_database : options->database, err);
+	lane->connection.next_host = number;
 	if (code == ASIDE_OK)
 		code = prepare(lane, options, primary, check, err);
 	if (code != ASIDE_OK)
@@ -397,19 +398,24 @@ enum aside_code lane_start(struct lane *lane, enum lane_kind kind, const struct 
 	return ASIDE_OK;
 }
 
-void lane_stop(struct lane *lane, int64_t deadline_us)
+void lane_close(struct lane *lane, int64_t deadline_us)
 {
-	if (lane->started) {
-		pthread_mutex_lock(&lane->mutex);
-		lane->stopping = true;
-		lane->stop_by_us = deadline_us;
-		pthread_cond_signal(&lane->wake);
-		pthread_mutex_unlock(&lane->mutex);
-		connection_stop(&lane->connection, deadline_us);
-		replica_stop(lane->replica, deadline_us);
+	if (!lane->started)
+		return;
+	pthread_mutex_lock(&lane->mutex);
+	lane->stopping = true;
+	lane->stop_by_us = deadline_us;
+	pthread_cond_signal(&lane->wake);
+	pthread_mutex_unlock(&lane->mutex);
+	connection_stop(&lane->connection, deadline_us);
+	replica_stop(lane->replica, deadline_us);
+}
+
+void lane_stop(struct lane *lane)
+{
+	if (lane->started)
 		pthread_join(lane->thread, NULL);
-		lane->started = false;
-	}
+	lane->started = false;
 	connection_fini(&lane->connection);
 	replica_free(lane->replica);
 	lane->replica = NULL;

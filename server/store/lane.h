@@ -47,11 +47,11 @@ struct lane {
 	uint64_t answered, fallbacks; /* of a replica's lane: operations */
 };
 
-/* Connects (with `check`: see connection.h) and starts the thread.  The options' databases are borrowed.  A replica's lane
+/* Connects (with `check`: see connection.h) and starts the thread.  `number`: which of its kind, from 0.  The options' databases are borrowed.  A replica's lane
  * connects on its thread, and again and again: it starts in any case, and falls back to `primary`, a read lane that is
  * stopped after it; NULL for the others. */
-enum aside_code lane_start(struct lane *lane, enum lane_kind kind, const struct store_options *options, struct lane *primary,
-		bool check, struct aside_status *err) MUST_CHECK;
+enum aside_code lane_start(struct lane *lane, enum lane_kind kind, unsigned number, const struct store_options *options,
+		struct lane *primary, bool check, struct aside_status *err) MUST_CHECK;
 
 /* See store_submit(). */
 enum aside_code lane_submit(struct lane *lane, struct op *op, struct aside_status *err) MUST_CHECK;
@@ -59,8 +59,11 @@ enum aside_code lane_submit(struct lane *lane, struct op *op, struct aside_statu
 /* The same where the lane has a connection and less than a batch waiting; false: it has not taken the operation. */
 bool lane_offer(struct lane *lane, struct op *op) MUST_CHECK;
 
-/* Ends when the queue is empty or at the deadline; waits for the thread.  May be called again. */
-void lane_stop(struct lane *lane, int64_t deadline_us);
+/* Tells it to end when its queue is empty, or at the deadline; nothing is submitted any more.  Never blocks. */
+void lane_close(struct lane *lane, int64_t deadline_us);
+
+/* After lane_close(): waits for the thread, and frees.  May be called again; also on one that has not started. */
+void lane_stop(struct lane *lane);
 
 /* ── for replica.c, on the lane's thread ─────────────────────────────────────────────────────────── */
 

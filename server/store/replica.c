@@ -9,7 +9,7 @@
 #include "watermark.h"
 #include "../log.h"
 
-#define CONNECT_PATIENCE_US 5000000
+#define CHECK_PATIENCE_US 5000000
 #define WITNESS_PATIENCE_MIN_US 1000000
 #define STEADY_US 10000000 /* one that was there so long is looked for soon, others after ever longer rests */
 #define REST_MIN_US 1000000
@@ -35,12 +35,17 @@ static int64_t monotonic_us(void)
 enum aside_code replica_new(const char *database, struct lane *primary, struct replica **ret, struct aside_status *err)
 {
 	struct replica *replica = calloc(1, sizeof *replica);
+	enum aside_code code;
 
 	if (replica == NULL)
 		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
 	replica->primary = primary;
-	*ret = replica;
-	return connection_init(&replica->witness, CONNECTION_WITNESS, database, err);
+	code = connection_init(&replica->witness, CONNECTION_WITNESS, database, err);
+	if (code == ASIDE_OK)
+		*ret = replica;
+	else
+		replica_free(replica);
+	return code;
 }
 
 void replica_stop(struct replica *replica, int64_t deadline_us)
@@ -151,7 +156,6 @@ static const char *open_both(struct lane *lane, struct aside_status *err)
 	struct replica *replica = lane->replica;
 	const char *why;
 
-	give_up_in(lane, CONNECT_PATIENCE_US);
 	if (connection_lost(&lane->connection)) {
 		if (connection_open(&lane->connection, false, err) != ASIDE_OK)
 			return err->message;
@@ -159,6 +163,7 @@ static const char *open_both(struct lane *lane, struct aside_status *err)
 	}
 	if (connection_lost(&replica->witness) && connection_open(&replica->witness, false, err) != ASIDE_OK)
 		return err->message;
+	give_up_in(lane, CHECK_PATIENCE_US);
 	why = check_standby(lane);
 	if (why != NULL)
 		connection_close(&lane->connection);

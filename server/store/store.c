@@ -49,11 +49,11 @@ static enum aside_code start_lanes(struct store *store, const struct store_optio
 	enum aside_code code = ASIDE_OK;
 
 	for (; store->n_write < n_write && code == ASIDE_OK; store->n_write++)
-		code = lane_start(&store->lanes[n_lanes(store)], LANE_WRITE, options, NULL, store->n_write == 0, err);
+		code = lane_start(&store->lanes[n_lanes(store)], LANE_WRITE, store->n_write, options, NULL, store->n_write == 0, err);
 	for (; store->n_read < n_read && code == ASIDE_OK; store->n_read++)
-		code = lane_start(&store->lanes[n_lanes(store)], LANE_READ, options, NULL, store->n_read == 0, err);
+		code = lane_start(&store->lanes[n_lanes(store)], LANE_READ, store->n_read, options, NULL, store->n_read == 0, err);
 	for (; options->read_database != NULL && store->n_replica < n_read && code == ASIDE_OK; store->n_replica++)
-		code = lane_start(&store->lanes[n_lanes(store)], LANE_REPLICA, options,
+		code = lane_start(&store->lanes[n_lanes(store)], LANE_REPLICA, store->n_replica, options,
 				&store->lanes[n_write + store->n_replica], false, err);
 	return code;
 }
@@ -148,15 +148,28 @@ void store_stats(struct store *store, struct store_stats *ret)
 	}
 }
 
-/* The replicas' lanes at once: what they have goes to the read lanes. */
+static void close_lanes(struct store *store, unsigned first, unsigned n, int64_t deadline_us)
+{
+	for (unsigned i = first; i < first + n; i++)
+		lane_close(&store->lanes[i], deadline_us);
+}
+
+static void wait_for_lanes(struct store *store, unsigned first, unsigned n)
+{
+	for (unsigned i = first; i < first + n; i++)
+		lane_stop(&store->lanes[i]);
+}
+
+/* The replicas' lanes at once: what they have goes to the read lanes, which end after them. */
 void store_stop(struct store *store, int64_t deadline_us)
 {
 	if (store == NULL)
 		return;
-	for (unsigned i = n_lanes(store); i > n_lanes(store) - store->n_replica; i--)
-		lane_stop(&store->lanes[i - 1], 0);
-	for (unsigned i = 0; i < store->n_write + store->n_read; i++)
-		lane_stop(&store->lanes[i], deadline_us);
+	close_lanes(store, 0, store->n_write, deadline_us);
+	close_lanes(store, store->n_write + store->n_read, store->n_replica, 0);
+	wait_for_lanes(store, store->n_write + store->n_read, store->n_replica);
+	close_lanes(store, store->n_write, store->n_read, deadline_us);
+	wait_for_lanes(store, 0, store->n_write + store->n_read);
 }
 
 void store_close(struct store *store, int64_t deadline_us)

@@ -19,7 +19,7 @@ typedef void store_committed(void *user, const struct committed *events, size_t 
 
 struct store_options {
 	const char *database;      /* libpq DSN; several hosts allowed */
-	const char *read_database; /* the same, of replicas; NULL: there are none */
+	const char *read_database; /* the same, of replicas, each as good as the other; NULL: there are none */
 	unsigned write_lanes; /* 0: the measured default */
 	unsigned read_lanes;
 	store_committed *committed; /* NULL: nobody listens */

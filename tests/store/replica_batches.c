@@ -95,7 +95,7 @@ static void every_page_is_read_as_it_is(void **state)
 		struct replica_stats stats;
 		do /* it follows */
 			stats = list_all();
-		while (stats.answered == 0 || stats.fallbacks > 0);
+		while (stats.answered == 0 || stats.fallbacks > 0 || stats.connected < stats.lanes);
 		command("SELECT pg_wal_replay_pause()");
 		send_some(round, 2 + round % 3);
 		do /* it has some of them */
