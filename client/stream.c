@@ -335,6 +335,8 @@ static enum aside_code send_now(struct aside_stream *stream, struct bytes payloa
 static enum aside_code refuse_item(const struct aside_method *method, const ProtobufCMessage *item, size_t size,
 		struct aside_status *err)
 {
+	if (!method->client_streaming)
+		return fail(err, ASIDE_INVALID_ARGUMENT, "NO_CLIENT_STREAM", "%s takes no items: only its server streams", method->path);
 	if (item->descriptor != method->request)
 		return fail(err, ASIDE_INVALID_ARGUMENT, "WRONG_MESSAGE", "%s takes a %s", method->path, method->request->name);
 	return fail(err, ASIDE_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the item has %zu bytes; at most %u", size,
@@ -349,7 +351,7 @@ static enum aside_code send_item(struct aside_stream *stream, const ProtobufCMes
 	const struct aside_method *method = stream->call->method;
 	enum aside_code code;
 
-	if (item->descriptor != method->request || size > method->request_bytes)
+	if (!method->client_streaming || item->descriptor != method->request || size > method->request_bytes)
 		return refuse_item(method, item, size, ret_status);
 	uint8_t *CLEANUP(freep) packed = malloc(size + 1);
 	if (packed == NULL)

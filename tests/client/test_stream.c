@@ -88,6 +88,33 @@ static void a_sender_stops_where_its_credit_ends(void **state)
 	peer_close(&peer);
 }
 
+/* A server that hears one ends the session, and with it all other calls. */
+static void nothing_is_sent_where_only_the_server_streams(void **state)
+{
+	Echo__V1__EchoRequest item = ECHO__V1__ECHO_REQUEST__INIT;
+	struct aside_channel *channel;
+	struct aside_stream *stream;
+	struct aside_status status;
+	static struct peer peer;
+
+	(void)state;
+	peer_open(&peer, "one_way");
+	channel = open_channel(peer.url, NULL);
+	stream = open_stream(channel, &watch);
+	uint64_t id = peer_hear(&peer, FRAME_CALL)->call_id;
+	peer_say(&peer, NULL, 0); /* HELLO, and with it credit */
+	assert_int_equal(aside_stream_send(stream, &item.base, &status), ASIDE_INVALID_ARGUMENT);
+	assert_string_equal(status.reason, "NO_CLIENT_STREAM");
+	assert_int_equal(aside_stream_try_send(stream, &item.base, &status), ASIDE_INVALID_ARGUMENT);
+	assert_string_equal(status.reason, "NO_CLIENT_STREAM");
+	struct frame reply = peer_reply(id, ASIDE_OK, false, 0); /* it goes on as it would have */
+	peer_say(&peer, &reply, 1);
+	assert_int_equal(aside_stream_finish(stream, NULL, &status), ASIDE_OK);
+	aside_stream_close(stream);
+	aside_channel_close(channel);
+	peer_close(&peer);
+}
+
 static void a_stream_moves_only_before_its_first_item(void **state)
 {
 	Echo__V1__EchoRequest item = ECHO__V1__ECHO_REQUEST__INIT;
@@ -184,6 +211,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(items_without_credit_end_the_connection),
 		cmocka_unit_test(a_sender_stops_where_its_credit_ends),
+		cmocka_unit_test(nothing_is_sent_where_only_the_server_streams),
 		cmocka_unit_test(a_stream_moves_only_before_its_first_item),
 		cmocka_unit_test(closing_a_stream_cancels_it),
 		cmocka_unit_test(a_callback_may_close_its_stream),

@@ -45,7 +45,8 @@ ASIDE_API enum aside_code aside_stream_open(struct aside_channel *channel, const
 		struct aside_status *ret_status) ASIDE_MUST_CHECK;
 
 /* Sends an item, waiting for credit.  What is not ASIDE_OK is how the call has ended, or FAILED_PRECONDITION,
- * reason HALF_CLOSED. */
+ * reason HALF_CLOSED; RESOURCE_EXHAUSTED, reason REQUEST_TOO_LARGE; INVALID_ARGUMENT, reasons WRONG_MESSAGE, and
+ * NO_CLIENT_STREAM where only the server streams.  Nothing is sent then, and the stream goes on. */
 ASIDE_API enum aside_code aside_stream_send(struct aside_stream *stream, const ProtobufCMessage *item,
 		struct aside_status *ret_status) ASIDE_MUST_CHECK;
 
