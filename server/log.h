@@ -1,5 +1,6 @@
 /* The server's log: one line an event, `key=value`, to standard error.  Never content, never secrets.  Any
- * thread: a line is written whole. */
+ * thread: a line is written whole.  Never waits for whoever reads it: what a pipe or a socket has no room for is lost, and
+ * event=log_lost says how many lines were, as soon as there is room. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,7 +14,7 @@ enum log_level {
 	LOG_ERROR,
 };
 
-/* Nothing below `level` is written.  Before the threads start. */
+/* Nothing below `level` is written; looks what standard error is.  Before the threads start. */
 void log_init(enum log_level level);
 
 /* "info" → LOG_INFO; false for an unknown name. */
