@@ -1,4 +1,4 @@
-/* aside call: one method, JSON in and JSON out. */
+/* aside call: one method, JSON in and JSON out; of items see stream.c. */
 #include <string.h>
 
 #include "command.h"
@@ -19,6 +19,7 @@ static int no_request(const struct json_fault *fault)
 	return misuse("the request: %s%s%s", fault->where, fault->where[0] != '\0' ? " " : "", fault->why);
 }
 
+/* A response goes into *ret_response; items are printed as they come. */
 static int call_method(const struct remote *remote, const struct aside_method *method, const json_t *json, json_t **ret_response)
 {
 	ProtobufCMessage *request, *response = NULL;
@@ -31,6 +32,8 @@ static int call_method(const struct remote *remote, const struct aside_method *m
 	request = json_to_message(json, method->request, &arena, &fault);
 	if (request == NULL)
 		rc = no_request(&fault);
+	else if (method->server_streaming)
+		rc = stream_items(remote, method, request);
 	else if (remote_call(remote, method, request, &response, &status) != ASIDE_OK)
 		rc = complain(&status);
 	else
@@ -40,7 +43,8 @@ static int call_method(const struct remote *remote, const struct aside_method *m
 	return rc;
 }
 
-int call_json(struct invocation *in, const char *method, const json_t *request, json_t **ret_response)
+/* call_json(), also of a method whose server streams: then *ret_response stays as it is. */
+static int call_or_stream(struct invocation *in, const char *method, bool may_stream, const json_t *request, json_t **ret_response)
 {
 	json_t *empty = json_object();
 	const struct symbol *symbol = NULL;
@@ -52,13 +56,20 @@ int call_json(struct invocation *in, const char *method, const json_t *request, 
 		rc = complain(&status);
 	else if (catalog_find(&remote.catalog, SYMBOL_METHOD, method, &symbol, &status) != ASIDE_OK)
 		rc = misuse("%s; aside list names the methods", status.message);
-	else if (aside_method_streams(&symbol->type.method))
-		rc = misuse("%s is a stream", symbol->name);
+	else if (symbol->type.method.client_streaming)
+		rc = misuse("%s takes a stream of requests, and this command sends one: programs call it", symbol->name);
+	else if (symbol->type.method.server_streaming && !may_stream)
+		rc = misuse("%s answers with a stream", symbol->name);
 	else
 		rc = call_method(&remote, &symbol->type.method, request != NULL ? request : empty, ret_response);
 	remote_close(&remote);
 	json_decref(empty);
 	return rc;
+}
+
+int call_json(struct invocation *in, const char *method, const json_t *request, json_t **ret_response)
+{
+	return call_or_stream(in, method, false, request, ret_response);
 }
 
 /* The request as it was given: a word, standard input for "-", nothing.  NULL after a complaint. */
@@ -85,9 +96,9 @@ static json_t *read_request(const char *word)
 int call_command(struct invocation *in)
 {
 	json_t *request = read_request(in->words[1]), *response = NULL;
-	int rc = request != NULL ? call_json(in, in->words[0], request, &response) : EXIT_USAGE;
+	int rc = request != NULL ? call_or_stream(in, in->words[0], true, request, &response) : EXIT_USAGE;
 
-	if (rc == 0)
+	if (rc == 0 && response != NULL)
 		print_json(response);
 	json_decref(request);
 	json_decref(response);

@@ -41,14 +41,18 @@ const struct command commands[] = {
 			"  aside describe SendMessage\n"
 			"  aside describe aside.v1.Thread\n",
 			describe_command, 0, 1, true, { NULL } },
-	{ "call", "METHOD [JSON | -]", "call a method with a JSON request, print the JSON response",
+	{ "call", "METHOD [JSON | -]", "call a method with a JSON request, print the JSON response or responses",
 			"The request is protobuf's JSON: names in camel case, 64-bit numbers as strings or\n"
 			"numbers, bytes in base64, enums by name; null is as good as nothing; a name that the\n"
 			"message has not is an error.  '-' reads it from standard input; without it, it is\n"
 			"empty.  Fields with their default value are printed with --defaults only.\n\n"
+			"Of a method that answers with a stream each response is a line, printed as soon as it comes:\n"
+			"until the server ends the stream, ctrl-C (exit status 0) or --timeout (14, DEADLINE_EXCEEDED;\n"
+			"24 hours without it).  Methods that take a stream of requests are for programs.\n\n"
 			"  aside --as-user 42 call SendMessage '{\"pageId\": 1,\n"
 			"    \"clientKey\": \"'$(head -c 16 /dev/urandom | base64)'\", \"content\": {\"text\": \"Hello!\"}}'\n"
-			"  jq '{pageId: 1, userId: .user}' talk.json | aside call ListMessages -\n",
+			"  jq '{pageId: 1, userId: .user}' talk.json | aside call ListMessages -\n"
+			"  aside --as-user 7 call WatchPage '{\"pageId\": 1}' | jq --unbuffered .event\n",
 			call_command, 1, 2, true, { "defaults" } },
 	{ "threads", "", "a person's threads with all pages, newest activity first",
 			"  aside --as-user 42 threads\n", threads_command, 0, 0, true, { "output" } },

@@ -48,7 +48,13 @@ static void offer_symbol(const struct symbol *symbol, const char *prefix)
 		offer(tail, prefix);
 }
 
-static void offer_symbols(struct invocation *in, unsigned kinds, const char *prefix)
+/* Whether aside call takes it */
+static bool is_callable(const struct symbol *symbol)
+{
+	return symbol->kind != SYMBOL_METHOD || !symbol->type.method.client_streaming;
+}
+
+static void offer_symbols(struct invocation *in, unsigned kinds, bool calls, const char *prefix)
 {
 	struct aside_status status;
 	struct remote remote;
@@ -58,7 +64,7 @@ static void offer_symbols(struct invocation *in, unsigned kinds, const char *pre
 	in->timeout_ms = PATIENCE_MS;
 	if (remote_open(in, &remote, &status) == ASIDE_OK)
 		for (size_t i = 0; i < remote.catalog.n_symbols; i++)
-			if (remote.catalog.symbols[i].kind & kinds)
+			if ((remote.catalog.symbols[i].kind & kinds) != 0 && (!calls || is_callable(&remote.catalog.symbols[i])))
 				offer_symbol(&remote.catalog.symbols[i], prefix);
 	remote_close(&remote);
 }
@@ -93,9 +99,9 @@ int complete_words(struct invocation *in, int n_words, char **words)
 		for (size_t i = 0; i < n_commands; i++)
 			offer(commands[i].name, prefix);
 	} else if (n == 0 && strcmp(command->name, "call") == 0) {
-		offer_symbols(in, strchr(prefix, '/') != NULL ? SYMBOL_METHOD : SYMBOL_METHOD | SYMBOL_SERVICE, prefix);
+		offer_symbols(in, strchr(prefix, '/') != NULL ? SYMBOL_METHOD : SYMBOL_METHOD | SYMBOL_SERVICE, true, prefix);
 	} else if (n == 0 && strcmp(command->name, "describe") == 0) {
-		offer_symbols(in, SYMBOL_METHOD | SYMBOL_SERVICE | SYMBOL_MESSAGE | SYMBOL_ENUM, prefix);
+		offer_symbols(in, SYMBOL_METHOD | SYMBOL_SERVICE | SYMBOL_MESSAGE | SYMBOL_ENUM, false, prefix);
 	}
 	return 0;
 }

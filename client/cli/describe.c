@@ -224,7 +224,8 @@ static void describe_method(const struct catalog *catalog, const struct symbol *
 	print_message(catalog, request);
 	text_print(STYLE_BOLD, "\nResponse  %s\n", response->name);
 	print_message(catalog, response);
-	print_example(catalog, symbol, request);
+	if (!symbol->type.method.client_streaming) /* aside call has one request */
+		print_example(catalog, symbol, request);
 }
 
 static void describe_service(const struct symbol *symbol)

@@ -56,13 +56,28 @@ void remote_close(struct remote *remote)
 	catalog_fini(&remote->catalog);
 }
 
+/* How the invocation says to call; borrows `metadata`. */
+static struct aside_call_options call_options(const struct invocation *in, struct aside_metadata *metadata)
+{
+	*metadata = (struct aside_metadata){ "act-as-user", in->as_user, in->as_user != NULL ? strlen(in->as_user) : 0 };
+	return (struct aside_call_options){ .timeout_ms = (uint32_t)in->timeout_ms, .metadata = metadata,
+		.n_metadata = in->as_user != NULL };
+}
+
 enum aside_code remote_call(const struct remote *remote, const struct aside_method *method, const ProtobufCMessage *request,
 		ProtobufCMessage **ret_response, struct aside_status *err)
 {
-	const char *user = remote->in->as_user;
-	struct aside_metadata metadata = { "act-as-user", user, user != NULL ? strlen(user) : 0 };
-	struct aside_call_options options = { .timeout_ms = (uint32_t)remote->in->timeout_ms, .metadata = &metadata,
-		.n_metadata = user != NULL };
+	struct aside_metadata metadata;
+	struct aside_call_options options = call_options(remote->in, &metadata);
 
 	return aside_call(remote->channel, method, request, &options, ret_response, err);
+}
+
+enum aside_code remote_stream(const struct remote *remote, const struct aside_method *method, const ProtobufCMessage *request,
+		struct aside_stream **ret_stream, struct aside_status *err)
+{
+	struct aside_metadata metadata;
+	struct aside_call_options options = call_options(remote->in, &metadata);
+
+	return aside_stream_open(remote->channel, method, request, &options, NULL, ret_stream, err);
 }

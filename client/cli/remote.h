@@ -1,7 +1,7 @@
 /* The server of an invocation: a channel to it, and the catalog of what it can do. */
 #pragma once
 
-#include "aside/channel.h"
+#include "aside/stream.h"
 #include "catalog.h"
 #include "command.h"
 
@@ -22,3 +22,11 @@ enum aside_code remote_channel(const struct invocation *in, const char *server, 
 /* Calls in the name that the invocation says.  The response is the caller's to aside_free(). */
 enum aside_code remote_call(const struct remote *remote, const struct aside_method *method, const ProtobufCMessage *request,
 		ProtobufCMessage **ret_response, struct aside_status *err) MUST_CHECK;
+
+/* Opens a stream of a method whose server streams, in the same name; the caller's to aside_stream_close(). */
+enum aside_code remote_stream(const struct remote *remote, const struct aside_method *method, const ProtobufCMessage *request,
+		struct aside_stream **ret_stream, struct aside_status *err) MUST_CHECK;
+
+/* The same, and prints each item as a line of JSON when it comes, until the stream ends or a signal ends it; the exit
+ * status: 0 then, too. */
+int stream_items(const struct remote *remote, const struct aside_method *method, const ProtobufCMessage *request);

@@ -109,6 +109,30 @@ check 'the other one is shown all the same' says 'unreachable'
 run health --output json
 check 'health gives JSON' is_json '.[0].state == "serving" and .[0].error == ""'
 
+# ── watching: each item as it comes, until ctrl-C ──
+
+watch() { # SIGNAL: watches the page while a message is sent, then sends the signal; leaves $status and $out
+	coproc watcher { exec "$aside" --as-user 7 call WatchPage '{"pageId": 1}' 2>"$dir/err"; }
+	local pid=$! first='' second=''
+	exec 3<&"${watcher[0]}"
+	read -rt 60 first <&3 || :
+	"$aside" --as-user 42 call SendMessage "$(text watched)" >/dev/null
+	read -rt 60 second <&3 || :
+	kill "-$1" "$pid"
+	status=0
+	wait "$pid" || status=$?
+	exec 3<&-
+	out=$first$'\n'$second err=$(<"$dir/err")
+}
+for signal in INT TERM; do
+	watch "$signal"
+	check "a watch says where it begins" says '{"cursor":"'
+	check "a message is seen as soon as it is sent" says '"text":"watched"'
+	check "SIG$signal ends the watch well" ends 0
+	check "and without a word" [ -z "$err" ]
+done
+refused 15 'PAGE_NOT_FOUND' --as-user 7 call WatchPage '{"pageId": 2}'
+
 # ── what a server is doing ──
 
 run top
@@ -178,6 +202,8 @@ offers ca
 check 'commands are completed' [ "$out" = call ]
 offers --as-user 42 call SendP
 check 'methods are completed' [ "$out" = SendPrivateReply ]
+offers call WatchPe
+check 'what streams is completed, too' [ "$out" = WatchPerson ]
 offers call MessageService/Can
 check 'methods with their service, too' [ "$out" = MessageService/CanSend ]
 offers describe aside.v1.Si
