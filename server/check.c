@@ -61,7 +61,10 @@ static const char *check_socket(const char *path)
 	if (strlen(path) >= sizeof((struct sockaddr_un *)NULL)->sun_path)
 		return "is longer than a socket's path may be, 107 bytes";
 	(void)snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
-	return stat(folder, &info) == 0 && S_ISDIR(info.st_mode) ? NULL : "is in no folder that exists";
+	if (stat(folder, &info) != 0 || !S_ISDIR(info.st_mode))
+		return "is in no folder that exists";
+	/* nng removes what is there and nobody listens at. */
+	return lstat(path, &info) == 0 && !S_ISSOCK(info.st_mode) ? "is there already, and no socket" : NULL;
 }
 
 static enum aside_code check_listen(const struct config *config, const char *url, struct aside_status *err)
@@ -81,6 +84,18 @@ static enum aside_code check_listen(const struct config *config, const char *url
 		return fail(err, ASIDE_INVALID_ARGUMENT, "KEYS_REQUIRED",
 				"--listen %.120s: a network address needs --keys: nobody is served anonymously", url);
 	return why == NULL ? ASIDE_OK : config_bad(err, "listen", url, why);
+}
+
+/* Where a server listens that was not told where. */
+static enum aside_code check_default_socket(const char *data, struct aside_status *err)
+{
+	char path[PATH_BYTES];
+	struct stat info;
+
+	(void)snprintf(path, sizeof path, "%s/aside.sock", data);
+	if (lstat(path, &info) == 0 && !S_ISSOCK(info.st_mode))
+		return config_bad(err, "data", data, "its aside.sock is there already, and no socket");
+	return ASIDE_OK;
 }
 
 /* ── files and folders ───────────────────────────────────────────────────────────────────────────── */
@@ -195,6 +210,8 @@ enum aside_code config_check(const struct config *config, bool serves, struct as
 		return code;
 	if (code == ASIDE_OK && config->read_database != NULL)
 		code = check_replica(config, err);
+	if (code == ASIDE_OK && config->listen[0] == NULL)
+		code = check_default_socket(config->data, err);
 	for (size_t i = 0; config->listen[i] != NULL && code == ASIDE_OK; i++)
 		code = check_listen(config, config->listen[i], err);
 	if (code == ASIDE_OK)

@@ -233,6 +233,31 @@ static void wrong_settings_are_named(void **state)
 	assert_int_not_equal(access(none, F_OK), 0); /* nothing was begun */
 }
 
+/* Whatever is in the way of a socket is somebody's: it stays. */
+static void a_file_where_a_socket_should_be_is_kept(void **state)
+{
+	char said[8192], folder[256], path[300], kept[16] = "";
+	FILE *file;
+	(void)state;
+
+	(void)snprintf(folder, sizeof folder, "%s/in-the-way", aside_harness_folder(harness));
+	(void)snprintf(path, sizeof path, "%s/aside.sock", folder);
+	assert_int_equal(mkdir(folder, 0755), 0);
+	assert_non_null(file = fopen(path, "we"));
+	fputs("precious", file);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(run(said, sizeof said, "--database '%s' --data %s --listen ipc://%s", aside_harness_database(harness), folder, path), 2);
+	assert_said(said, "aside.sock: is there already, and no socket");
+	assert_int_equal(run(said, sizeof said, "--database '%s' --data %s", aside_harness_database(harness), folder), 2);
+	assert_said(said, "--data");
+	assert_said(said, "and no socket");
+	assert_non_null(file = fopen(path, "re"));
+	assert_non_null(fgets(kept, sizeof kept, file));
+	assert_int_equal(fclose(file), 0);
+	assert_string_equal(kept, "precious");
+	assert_int_equal(unlink(path), 0);
+}
+
 static void settings_can_be_looked_at(void **state)
 {
 	static struct key_pair key;
@@ -376,6 +401,7 @@ int main(void)
 		cmocka_unit_test(a_data_folder_is_one_servers),
 		cmocka_unit_test(a_narrow_umask_does_no_harm),
 		cmocka_unit_test(wrong_settings_are_named),
+		cmocka_unit_test(a_file_where_a_socket_should_be_is_kept),
 		cmocka_unit_test(settings_can_be_looked_at),
 		cmocka_unit_test(files_are_as_many_as_the_hard_limit_allows),
 		cmocka_unit_test(migrations_go_up_and_down),
