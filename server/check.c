@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <libpq-fe.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -100,22 +103,45 @@ static enum aside_code check_default_socket(const char *data, struct aside_statu
 
 /* ── files and folders ───────────────────────────────────────────────────────────────────────────── */
 
+/* None: who starts a server is not asked, and neither is nng's TLS. */
+static int no_password(char *buffer, int size, int writes, void *user)
+{
+	(void)buffer;
+	(void)size;
+	(void)writes;
+	(void)user;
+	return -1;
+}
+
+/* NULL, or what is wrong with the file's certificate, the first of those there, and key. */
+static const char *check_pair(FILE *file)
+{
+	X509 *certificate = PEM_read_X509(file, NULL, no_password, NULL);
+	const char *why = NULL;
+
+	rewind(file);
+	EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, no_password, NULL);
+	if (certificate == NULL || key == NULL)
+		why = "must hold a certificate and its private key, PEM, without a password";
+	else if (X509_check_private_key(certificate, key) != 1)
+		why = "the private key is not that of the first certificate";
+	X509_free(certificate);
+	EVP_PKEY_free(key);
+	ERR_clear_error();
+	return why;
+}
+
 static enum aside_code check_tls(const char *path, struct aside_status *err)
 {
 	FILE *file = path != NULL ? fopen(path, "re") : NULL;
-	char line[256];
-	bool certificate = false, key = false;
 
 	if (path == NULL)
 		return ASIDE_OK;
 	if (file == NULL)
 		return config_bad(err, "tls", path, strerror(errno));
-	while (fgets(line, sizeof line, file) != NULL) {
-		certificate = certificate || strstr(line, "BEGIN CERTIFICATE") != NULL;
-		key = key || strstr(line, "PRIVATE KEY") != NULL;
-	}
+	const char *why = check_pair(file);
 	fclose(file);
-	return certificate && key ? ASIDE_OK : config_bad(err, "tls", path, "must hold a certificate and its private key, PEM");
+	return why == NULL ? ASIDE_OK : config_bad(err, "tls", path, why);
 }
 
 /* The folder is made where it is not there yet; the one above it is not. */

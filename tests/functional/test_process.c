@@ -258,6 +258,47 @@ static void a_file_where_a_socket_should_be_is_kept(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
+/* Copies `from`'s PEM blocks that have `words` in their first line to the end of `to`. */
+static void append_blocks(const char *from, const char *words, FILE *to)
+{
+	char line[256];
+	bool copies = false;
+	FILE *file = fopen(from, "re");
+
+	assert_non_null(file);
+	while (fgets(line, sizeof line, file) != NULL) {
+		if (strstr(line, "BEGIN") != NULL)
+			copies = strstr(line, words) != NULL;
+		if (copies)
+			fputs(line, to);
+	}
+	assert_int_equal(fclose(file), 0);
+}
+
+static void a_certificate_and_its_key_belong_together(void **state)
+{
+	const char *folder = aside_harness_folder(harness);
+	char said[8192], ours[300], theirs[300], trusted[300], mixed[300];
+	(void)state;
+
+	(void)snprintf(ours, sizeof ours, "%s/ours.pem", folder);
+	(void)snprintf(theirs, sizeof theirs, "%s/theirs.pem", folder);
+	(void)snprintf(trusted, sizeof trusted, "%s/trusted.pem", folder);
+	(void)snprintf(mixed, sizeof mixed, "%s/mixed.pem", folder);
+	assert_true(certificate_make("localhost", theirs, trusted));
+	assert_true(certificate_make("localhost", ours, trusted));
+	FILE *file = fopen(mixed, "we");
+	assert_non_null(file);
+	append_blocks(ours, "CERTIFICATE", file);
+	append_blocks(theirs, "PRIVATE KEY", file);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(run(said, sizeof said, "--database host=db --tls %s --check-config", ours), 0);
+	assert_int_equal(run(said, sizeof said, "--database host=db --tls %s --check-config", mixed), 2);
+	assert_said(said, "mixed.pem: the private key is not that of the first certificate");
+	assert_int_equal(run(said, sizeof said, "--database host=db --tls %s --check-config", trusted), 2);
+	assert_said(said, "a certificate and its private key");
+}
+
 static void settings_can_be_looked_at(void **state)
 {
 	static struct key_pair key;
@@ -402,6 +443,7 @@ int main(void)
 		cmocka_unit_test(a_narrow_umask_does_no_harm),
 		cmocka_unit_test(wrong_settings_are_named),
 		cmocka_unit_test(a_file_where_a_socket_should_be_is_kept),
+		cmocka_unit_test(a_certificate_and_its_key_belong_together),
 		cmocka_unit_test(settings_can_be_looked_at),
 		cmocka_unit_test(files_are_as_many_as_the_hard_limit_allows),
 		cmocka_unit_test(migrations_go_up_and_down),
