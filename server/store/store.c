@@ -1,6 +1,7 @@
 /* Lanes, and which of them takes an operation.  See store.h. */
 #include "store.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,6 +31,7 @@ enum aside_code store_submit(struct store *store, struct op *op, struct aside_st
 {
 	struct lane *lane;
 
+	assert(op->statement->lane != LANE_REPLICA || op->page_id == op->params[0].number); /* whose watermark decides */
 	if (op->statement->lane == LANE_WRITE)
 		return lane_submit(write_lane(store, op), op, err);
 	lane = &store->lanes[store->n_write + atomic_fetch_add(&store->next_read, 1) % store->n_read];
