@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "lane.h"
 #include "store/cluster.h"
@@ -236,26 +237,53 @@ static void the_servers_role_can_do_nothing_else(void **state)
 	PQfinish(pg);
 }
 
+/* Reads the log, from stderr, to a line with `text` in it.  Begin with log_catch(), which returns the stderr there was. */
+static int log_catch(int *ret_reader)
+{
+	int ends[2], before = dup(STDERR_FILENO);
+
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+	close(ends[1]);
+	*ret_reader = ends[0];
+	return before;
+}
+
+static void log_wait_for(int reader, int before, const char *text)
+{
+	FILE *log = fdopen(reader, "r");
+	char line[1024] = "";
+
+	while (strstr(line, text) == NULL)
+		assert_non_null(fgets(line, sizeof line, log));
+	dup2(before, STDERR_FILENO);
+	close(before);
+	fclose(log);
+}
+
 /* A replica that is none, by a mistake, or that is not there: the store opens, and its primary answers. */
 static void a_replica_that_is_none_is_not_asked(void **state)
 {
 	struct fixture *fixture = *state;
 	struct store *own = fixture->store;
 	const char *dsn = cluster_server_dsn(fixture->cluster);
-	const char *const replicas[] = { dsn, "host=/nowhere" };
+	const char *const replicas[][2] = { { dsn, "event=replica_away message=\"the host of --read-database is no standby\"" },
+		{ "host=/nowhere", "event=replica_away message=\"cannot connect to the database: " } };
 
 	for (size_t i = 0; i < N_OF(replicas); i++) {
-		struct store_options options = { .database = dsn, .read_database = replicas[i], .read_lanes = 1 };
+		struct store_options options = { .database = dsn, .read_database = replicas[i][0], .read_lanes = 1 };
 		struct replica_stats stats;
 		struct store_stats lane;
 		struct aside_status err;
 		struct arena arena;
 		char name[16];
+		int reader, before = log_catch(&reader);
 
 		assert_int_equal(store_open(&options, &fixture->store, &err), ASIDE_OK);
 		assert_true(store_ready(fixture->store));
+		log_wait_for(reader, before, replicas[i][1]);
 		arena_init(&arena, 4 << 20);
-		for (unsigned n = 0; n < 1000; n++) {
+		for (unsigned n = 0; n < 10; n++) {
 			struct op *op = list_staff(&arena, PAGE);
 			carry_out(fixture, op);
 			assert_int_equal(op->n_rows, 1);
