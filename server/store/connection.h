@@ -40,8 +40,8 @@ struct connection {
 	const char *dsn;              /* borrowed */
 	int stop_fd;                  /* readable once stop_by_us is set */
 	_Atomic int64_t stop_by_us;   /* monotonic: the connection is given up then; 0: never */
-	unsigned next_host;           /* a replica's: which host of the dsn is next */
 	int64_t give_up_us;           /* the same, for what is waited for next: the lane's thread sets it */
+	unsigned next_host;           /* a replica's: which host of the dsn is next */
 };
 
 /* Closed, yet.  RESOURCE_EXHAUSTED without a file descriptor; connection_fini() is right in any case. */

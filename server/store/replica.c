@@ -216,7 +216,7 @@ static void fall_back(struct lane *lane, struct op *op)
 static void settle(struct lane *lane, const PGresult *there)
 {
 	struct batch *batch = lane->batch;
-	bool answered[LANE_BATCH_MAX];
+	bool answered[LANE_BATCH_MAX] = { false };
 	size_t n_answered = 0;
 
 	for (size_t i = 0; i < batch->n; i++) {
