@@ -1,7 +1,7 @@
-/* The program's own sendmsg(), epoll_wait() and sysconf(), which do more, for nng alone, and nng_fini(): the order of
- * symbols puts them before those of libc and nng.
+/* The program's own sendmsg(), readv(), epoll_wait(), listen() and sysconf(), which do more, for nng alone, and nng_fini():
+ * the order of symbols puts them before those of libc and nng.
  *
- * The first two keep bugs of nng 1.5.2 from us, each of which ends service for everybody:
+ * The first three keep bugs of nng 1.5.2 from us, each of which ends service for everybody:
  *
  * - A peer that goes away between accept and the first write gives EPIPE, which nng takes for "closed": its accept loop
  *   ends (issue 1518, fixed in 1.6.0).  A failed write also closes a connection of which a message is just being read:
@@ -14,7 +14,13 @@
  *
  * What was never ended nng's one reaping thread waits for, and takes down no connection any more.
  *
- * The third is for speed.  nng has two task threads for every processor, and passes each message through four tasks:
+ * - A TLS connection that ends while nobody asks for its data is forgotten: whoever asks later waits for ever, and its file
+ *   is lost.  So such an end is read as an alert that no key has signed, once: what cannot be decrypted waits until it is
+ *   asked for, and ends the connection then.
+ *
+ * listen() has room for 4,096 that have not been accepted, where nng asks for 128: one more waits for a second.
+ *
+ * sysconf() is for speed.  nng has two task threads for every processor, and passes each message through four tasks:
  * the threads wake each other for each, find nothing and sleep again.  Half a thread for every processor does better (on
  * two, an echo call took 25 us of processor rather than 39, and half the time), so nng is told of a quarter of them.  Of the
  * two threads it then has at least, one rests where there are fewer than four processors, until nng_fini().  So what nng
@@ -44,6 +50,7 @@
 
 #define SOCKETS_MAX 1048576 /* by their number; those beyond send in parts.  What is never used takes no memory */
 #define PARTS_MAX 16      /* of one message: nng's own limit */
+#define BACKLOG 4096
 
 /* A message of which `taken` bytes are sent.  Whoever sends on a socket is alone there. */
 struct unfinished {
@@ -53,6 +60,7 @@ struct unfinished {
 };
 
 static struct unfinished all[SOCKETS_MAX];
+static uint64_t tls[SOCKETS_MAX]; /* the cookies of sockets with TLS on them, until their end was told */
 
 static size_t size_of(const struct msghdr *message)
 {
@@ -111,6 +119,29 @@ ssize_t sendmsg_whole(int fd, const struct msghdr *message, int flags)
 	*at = (struct unfinished){ at->taken > 0 ? at->cookie : cookie_of(fd), base, size, at->taken + (size_t)n };
 	errno = EAGAIN;
 	return -1;
+}
+
+/* A record of a TLS handshake; or else what looks like one, and whose end told so does no harm. */
+static bool is_tls(const struct iovec *parts, ssize_t n)
+{
+	const uint8_t *bytes = parts[0].iov_base;
+
+	return n >= 2 && parts[0].iov_len >= 2 && bytes[0] == 22 && bytes[1] == 3;
+}
+
+ssize_t readv_to_the_end(int fd, const struct iovec *parts, int n_parts)
+{
+	static const uint8_t alert[] = { 21, 3, 3, 0, 2, 2, 0 }; /* RFC 5246, 7.2 */
+	ssize_t n = syscall(SYS_readv, fd, parts, n_parts);
+	bool ended = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+
+	if (is_tls(parts, n))
+		tls[fd] = cookie_of(fd);
+	if (!ended || tls[fd] == 0 || tls[fd] != cookie_of(fd) || parts[0].iov_len < sizeof alert)
+		return n;
+	tls[fd] = 0;
+	memcpy(parts[0].iov_base, alert, sizeof alert);
+	return sizeof alert;
 }
 
 int epoll_wait_plain(int epoll, struct epoll_event *events, int most, int timeout_ms)
@@ -212,6 +243,18 @@ __attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msgh
 	if (nng && is_whole(fd, message))
 		return sendmsg_whole(fd, message, flags);
 	return syscall(SYS_sendmsg, fd, message, flags);
+}
+
+__attribute__((visibility("default"))) ssize_t readv(int fd, const struct iovec *parts, int n)
+{
+	if (is_nng((uintptr_t)__builtin_return_address(0)) && fd >= 0 && fd < SOCKETS_MAX && n > 0)
+		return readv_to_the_end(fd, parts, n);
+	return syscall(SYS_readv, fd, parts, n);
+}
+
+__attribute__((visibility("default"))) int listen(int fd, int backlog)
+{
+	return (int)syscall(SYS_listen, fd, is_nng((uintptr_t)__builtin_return_address(0)) ? BACKLOG : backlog);
 }
 
 __attribute__((visibility("default"))) int epoll_wait(int epoll, struct epoll_event *events, int most, int timeout_ms)

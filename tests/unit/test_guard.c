@@ -113,6 +113,47 @@ static void a_failure_is_a_time_to_read_and_to_write(void **state)
 	close(epoll);
 }
 
+static ssize_t receive(int fd)
+{
+	struct iovec part = { received, 100 };
+
+	return readv_to_the_end(fd, &part, 1);
+}
+
+/* Whoever does not wait for it would never learn of it: see guard.c. */
+static void the_end_of_tls_can_be_read_later(void **state)
+{
+	static const uint8_t hello[] = { 22, 3, 1, 0, 1, 1 }, data[] = { 23, 3, 3, 0, 1, 1 };
+	int fds[2];
+
+	(void)state;
+	connect_pair(fds);
+	assert_int_equal(write(fds[1], hello, sizeof hello), sizeof hello);
+	assert_int_equal(receive(fds[0]), sizeof hello);
+	assert_int_equal(receive(fds[0]), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(write(fds[1], data, sizeof data), sizeof data);
+	close(fds[1]);
+	assert_int_equal(receive(fds[0]), sizeof data);
+	assert_int_equal(receive(fds[0]), 7);
+	assert_int_equal(received[0], 21);
+	assert_int_equal(receive(fds[0]), 0);
+	close(fds[0]);
+}
+
+static void other_ends_are_told_at_once(void **state)
+{
+	int fds[2];
+
+	(void)state;
+	connect_pair(fds); /* with the number of one that had TLS */
+	assert_int_equal(write(fds[1], "abc", 3), 3);
+	close(fds[1]);
+	assert_int_equal(receive(fds[0]), 3);
+	assert_int_equal(receive(fds[0]), 0);
+	close(fds[0]);
+}
+
 /* How many threads of this process have that name. */
 static long count_threads(const char *name)
 {
@@ -220,6 +261,8 @@ int main(void)
 		cmocka_unit_test(a_new_socket_begins_anew),
 		cmocka_unit_test(a_peer_that_is_gone_takes_everything),
 		cmocka_unit_test(a_failure_is_a_time_to_read_and_to_write),
+		cmocka_unit_test(the_end_of_tls_can_be_read_later),
+		cmocka_unit_test(other_ends_are_told_at_once),
 		cmocka_unit_test(nng_works_with_few_threads),
 		cmocka_unit_test(half_of_the_processors_have_a_thread),
 	};
