@@ -16,7 +16,7 @@
 #define WINDOW_US 1000000
 /* Always taken: a server that has just started, or has idled, knows no rate. */
 #define CALLS_MIN 512
-#define CALLS_RESERVED 512 /* more, of methods that anyone may call */
+#define CALLS_RESERVED 512 /* of methods that anyone may call: always taken */
 #define RETRY_US 200000
 #define LEAVE_US 1000000 /* how long the last replies are waited for */
 #define PRINCIPALS 4096 /* counters; two principals may share one */
@@ -24,6 +24,7 @@
 struct admission {
 	struct admission_options options;
 	atomic_uint calls, streams, limit;
+	atomic_uint for_anyone; /* of the calls */
 	atomic_uint unsent; /* answered, but their replies have not left */
 	atomic_uint principals[2][PRINCIPALS]; /* calls, streams */
 	atomic_uint methods[METHODS_MAX];
@@ -103,8 +104,8 @@ static bool is_for_anyone(const struct aside_method *method)
 	return (method->callers & ASIDE_CALLER_ANYONE) != 0;
 }
 
-/* How many calls may be under way, so that this one makes its deadline. */
-static unsigned limit_for(const struct admission *admission, const struct aside_method *method, int64_t left_us)
+/* How many calls may be under way, so that one with so much time left makes its deadline. */
+static unsigned limit_for(const struct admission *admission, int64_t left_us)
 {
 	unsigned limit = admission->limit, most = admission->options.calls_max;
 
@@ -112,7 +113,7 @@ static unsigned limit_for(const struct admission *admission, const struct aside_
 		limit = left_us <= 0 ? 0 : (unsigned)((uint64_t)limit * (uint64_t)left_us / QUEUE_US);
 	if (limit < CALLS_MIN)
 		limit = CALLS_MIN < most ? CALLS_MIN : most;
-	return is_for_anyone(method) ? limit + CALLS_RESERVED : limit;
+	return limit;
 }
 
 /* And of these, so many by one principal. */
@@ -124,9 +125,11 @@ static unsigned share_of(unsigned limit, unsigned principal_max)
 bool admission_sheds(struct admission *admission, const struct aside_method *method, const struct principal *principal,
 		int64_t left_us, enum admission_cause *ret_cause)
 {
-	if (aside_method_streams(method) || admission->closed)
+	unsigned limit = limit_for(admission, left_us);
+
+	if (aside_method_streams(method) || admission->closed ||
+			(is_for_anyone(method) && admission->for_anyone < CALLS_RESERVED))
 		return false;
-	unsigned limit = limit_for(admission, method, left_us);
 	if (admission->calls >= limit)
 		*ret_cause = ADMISSION_SERVER;
 	else if (principal != NULL &&
@@ -141,6 +144,7 @@ bool admission_sheds(struct admission *admission, const struct aside_method *met
 static void give_back(struct admission *admission, const struct ticket *ticket)
 {
 	atomic_fetch_sub(ticket->stream ? &admission->streams : &admission->calls, 1);
+	atomic_fetch_sub(&admission->for_anyone, ticket->for_anyone);
 	atomic_fetch_sub(&admission->principals[ticket->stream][ticket->principal], 1);
 	atomic_fetch_sub(&admission->methods[ticket->method], 1);
 }
@@ -207,19 +211,21 @@ enum aside_code admission_enter(struct admission *admission, const struct call *
 {
 	const struct aside_method *method = call->method;
 	struct ticket ticket = { .held = true, .stream = aside_method_streams(method),
+		.for_anyone = !aside_method_streams(method) && is_for_anyone(method),
 		.principal = counter_of(&call->principal), .method = (uint16_t)index };
-	unsigned limit = ticket.stream ? admission->options.streams_max : limit_for(admission, method, call->deadline_us - now_us);
+	unsigned limit = ticket.stream ? admission->options.streams_max : limit_for(admission, call->deadline_us - now_us);
 	unsigned share = share_of(limit, ticket.stream ? 0 : admission->options.principal_max);
 	bool fits = atomic_fetch_add(ticket.stream ? &admission->streams : &admission->calls, 1) < limit;
+	bool reserved = atomic_fetch_add(&admission->for_anyone, ticket.for_anyone) < CALLS_RESERVED && ticket.for_anyone;
 	unsigned principal = atomic_fetch_add(&admission->principals[ticket.stream][ticket.principal], 1);
 	unsigned of_method = atomic_fetch_add(&admission->methods[index], 1);
 	enum aside_code code = ASIDE_OK;
 
 	if (admission->closed && !is_for_anyone(method)) {
 		code = admission_draining(err);
-	} else if (!fits) {
+	} else if (!fits && !reserved) {
 		code = admission_refuse(ADMISSION_SERVER, err);
-	} else if (principal >= share) {
+	} else if (principal >= share && !reserved) {
 		code = admission_refuse(ADMISSION_PRINCIPAL, err);
 	} else if (method->concurrency > 0 && of_method >= method->concurrency) {
 		code = admission_refuse(ADMISSION_METHOD, err);

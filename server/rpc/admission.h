@@ -20,7 +20,7 @@ struct admission_options {
 
 /* What a call that was taken gives back at its end. */
 struct ticket {
-	bool held, stream;
+	bool held, stream, for_anyone;
 	uint16_t principal; /* its counter */
 	uint16_t method;
 };

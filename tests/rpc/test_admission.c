@@ -209,6 +209,19 @@ static void without_load_the_room_is_as_before(void **state)
 	assert_int_equal(enter_all(&plain), 10001);
 }
 
+/* Also where what was taken before fills more than there would be room for now. */
+static void health_is_answered_whatever_is_under_way(void **state)
+{
+	(void)state;
+	(void)enter_all(&plain);
+	for (unsigned i = 0; i < 5; i++) /* nothing ends */
+		admission_tick(admission, now_us += 1000000);
+	assert_true(sheds(&plain, 10000000));
+	assert_false(sheds(&health, 1000000));
+	assert_true(enter_within(&health, "a", 1000000));
+	assert_true(enter_within(&health, "a", 1000));
+}
+
 /* Where calls end so slowly that a window would take minutes. */
 static void slow_work_is_noticed_within_seconds(void **state)
 {
@@ -234,6 +247,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_short_deadline_finds_less_room, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_refused_further_on_is_no_work, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(without_load_the_room_is_as_before, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(health_is_answered_whatever_is_under_way, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(slow_work_is_noticed_within_seconds, set_up, tear_down),
 	};
 
