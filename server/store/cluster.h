@@ -20,5 +20,5 @@ enum aside_code cluster_start(const char *data_dir, const char *user, struct clu
 const char *cluster_dsn(const struct cluster *cluster);
 const char *cluster_server_dsn(const struct cluster *cluster);
 
-/* Fast shutdown, and waits for it.  NULL is fine. */
+/* Fast shutdown, and waits for it, as postmaster_stop() does.  NULL is fine. */
 void cluster_stop(struct cluster *cluster);

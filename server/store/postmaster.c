@@ -1,12 +1,14 @@
 /* See postmaster.h. */
 #include "postmaster.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <libpq-fe.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -20,6 +22,8 @@
 
 #define START_TRIES 600 /* 50 ms apart */
 #define RESTART_PAUSE_MS 200
+#define FAST_SECONDS 20 /* a checkpoint is part of a fast shutdown */
+#define IMMEDIATE_SECONDS 5
 #define BUFFERS_MIN_MB 128
 #define BUFFERS_MAX_MB 2048
 
@@ -177,6 +181,66 @@ enum aside_code postmaster_start(struct postmaster *postmaster, const struct chi
 	return fail(err, ASIDE_FAILED_PRECONDITION, "CLUSTER_FAILED", "postgres did not start; see %s", child->log);
 }
 
+/* ── its end ─────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Waits until the process is gone, `seconds` at most; under the mutex. */
+static bool is_gone_within(struct postmaster *postmaster, unsigned seconds)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += seconds;
+	while (postmaster->pid > 0 &&
+			pthread_cond_clockwait(&postmaster->changed, &postmaster->mutex, CLOCK_MONOTONIC, &until) != ETIMEDOUT)
+		;
+	return postmaster->pid == 0;
+}
+
+/* proc(5); 0: it has ended. */
+static pid_t parent_of(const char *pid)
+{
+	char path[300], text[512];
+	long parent = 0;
+
+	(void)snprintf(path, sizeof path, "/proc/%s/stat", pid);
+	FILE *file = fopen(path, "re");
+	size_t n = file != NULL ? fread(text, 1, sizeof text - 1, file) : 0;
+	if (file != NULL)
+		fclose(file);
+	text[n] = '\0';
+	const char *end = strrchr(text, ')'); /* of the name, which may be any */
+	return end != NULL && sscanf(end, ") %*c %ld", &parent) == 1 ? (pid_t)parent : 0;
+}
+
+/* Also of processes that are stopped.  First it can neither make nor reap children, then they are killed: their numbers
+ * are nobody else's meanwhile. */
+static void kill_all(pid_t postmaster)
+{
+	DIR *processes = opendir("/proc");
+
+	kill(postmaster, SIGSTOP);
+	for (const struct dirent *entry; processes != NULL && (entry = readdir(processes)) != NULL;)
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && parent_of(entry->d_name) == postmaster)
+			kill((pid_t)strtol(entry->d_name, NULL, 10), SIGKILL);
+	if (processes != NULL)
+		closedir(processes);
+	kill(postmaster, SIGKILL);
+}
+
+/* Under the mutex: what is signalled is not reaped yet. */
+static void end_process(struct postmaster *postmaster)
+{
+	kill(postmaster->pid, SIGINT);
+	if (is_gone_within(postmaster, FAST_SECONDS))
+		return;
+	log_warning("event=postgres_stays seconds=%u message=\"it is told to end at once\"", FAST_SECONDS);
+	kill(postmaster->pid, SIGQUIT);
+	if (is_gone_within(postmaster, IMMEDIATE_SECONDS))
+		return;
+	log_warning("event=postgres_killed message=\"it recovers at its next start\"");
+	kill_all(postmaster->pid);
+}
+
 void postmaster_stop(struct postmaster *postmaster)
 {
 	if (!postmaster->started)
@@ -185,7 +249,7 @@ void postmaster_stop(struct postmaster *postmaster)
 	postmaster->stopping = true;
 	pthread_cond_broadcast(&postmaster->changed);
 	if (postmaster->pid > 0)
-		kill(postmaster->pid, SIGINT);
+		end_process(postmaster);
 	pthread_mutex_unlock(&postmaster->mutex);
 	pthread_join(postmaster->thread, NULL);
 	postmaster->started = false;

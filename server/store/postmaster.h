@@ -38,5 +38,6 @@ struct postmaster {
 enum aside_code postmaster_start(struct postmaster *postmaster, const struct child *child, const char *data,
 		const char *socket, const char *dsn, struct aside_status *err) MUST_CHECK;
 
-/* Fast shutdown, and waits for it.  Fine where it was never started. */
+/* Fast shutdown, and waits for it; where that takes longer than 20 s an immediate one, and 5 s later the end of all its
+ * processes: what is frozen ends, too.  Fine where it was never started. */
 void postmaster_stop(struct postmaster *postmaster);

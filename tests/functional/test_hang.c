@@ -2,6 +2,7 @@
 #include "world.h"
 
 #include <signal.h>
+#include <stdio.h>
 
 #include "aside/rpc/v1/introspection.stub.h"
 #include "raw.h"
@@ -112,12 +113,31 @@ static void so_do_watches_that_begin(void **state)
 	watcher_close(&watcher);
 }
 
+/* Of PostgreSQL nothing moves any more, its postmaster neither: the server ends nevertheless, and so do they. */
+static void a_frozen_postgres_does_not_hold_the_end_up(void **state)
+{
+	char command[512];
+	int64_t page = new_page();
+	(void)state;
+
+	assert_done(send_text(JOHNNY, page, 1, "Kept"));
+	(void)snprintf(command, sizeof command, "p=$(head -1 %s/data-0/postgres/postmaster.pid) && kill -STOP $p $(pgrep -P $p)",
+			aside_harness_folder(harness));
+	assert_int_equal(system(command), 0);
+	assert_int_equal(aside_harness_terminate(harness, 0), 0);
+	assert_true(aside_harness_logged(harness, 0, "event=postgres_killed"));
+	assert_done(aside_harness_restart(harness, 0, &status) == ASIDE_OK);
+	assert_int_equal(send_text(JOHNNY, page, 2, "And again"), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(calls_end_at_their_deadline, continue_backends),
 		cmocka_unit_test_teardown(so_do_watches_that_begin, continue_backends),
+		cmocka_unit_test(a_frozen_postgres_does_not_hold_the_end_up),
 	};
+	const struct aside_harness_options options = { .flags = (const char *[]){ "--drain-timeout", "2", NULL } };
 
-	return WORLD_RUN("hang", tests, NULL);
+	return WORLD_RUN("hang", tests, &options);
 }
