@@ -201,7 +201,7 @@ static enum MHD_Result show_ready(const struct http *http, struct MHD_Connection
 	struct replica_stats stats;
 
 	if (!server_serving(http->options.server))
-		return say(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "not ready: draining, or without a database\n");
+		return say(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "not ready: draining, or without a database that answers\n");
 	store_replica_stats(http->options.store, &stats);
 	return say(connection, MHD_HTTP_OK, stats.connected < stats.lanes ? "ready; read replica away\n" : "ready\n");
 }

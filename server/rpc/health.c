@@ -118,7 +118,7 @@ void health_tick(struct server *server)
 	struct watcher *watcher;
 
 	pthread_mutex_lock(&mutex);
-	serving_status now = LIST_EMPTY(&watchers) ? UNKNOWN : health_status(server);
+	serving_status now = health_status(server); /* also where nobody watches: the store logs what it finds */
 	LIST_FOREACH(watcher, &watchers, entry)
 		if (watcher->told != now)
 			call_wake(watcher->call);

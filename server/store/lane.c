@@ -132,6 +132,7 @@ static void count(struct lane *lane, size_t n)
 {
 	pthread_mutex_lock(&lane->mutex);
 	lane->in_flight = n;
+	lane->begun_us = monotonic_us();
 	lane->batches += n > 0;
 	lane->operations += n;
 	pthread_mutex_unlock(&lane->mutex);

@@ -43,6 +43,7 @@ struct lane {
 	/* Read by others; written under `mutex`. */
 	bool connected;
 	size_t in_flight;
+	int64_t begun_us; /* when what is in flight was sent first: CLOCK_MONOTONIC */
 	uint64_t batches, operations, retries;
 	uint64_t answered, fallbacks; /* of a replica's lane: operations */
 };

@@ -5,7 +5,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include "../log.h"
 #include "lane.h"
 
 #define LANES_MAX 48
@@ -17,6 +19,7 @@ struct store {
 	struct lane lanes[LANES_MAX]; /* the write lanes, the read lanes, then as many of replicas, or none */
 	unsigned n_write, n_read, n_replica;
 	atomic_uint next_read;
+	atomic_bool silent; /* and the log says so */
 };
 
 /* Neighbouring page ids go to different lanes, the same id always to the same. */
@@ -86,23 +89,35 @@ enum aside_code store_open(const struct store_options *options, struct store **r
 	return code;
 }
 
-static bool is_connected(struct lane *lane)
+/* Whether the lane has a connection; and whether that has left a batch without an answer for too long. */
+static bool is_connected(struct lane *lane, int64_t now_us, bool *ret_silent)
 {
 	bool connected;
 
 	pthread_mutex_lock(&lane->mutex);
 	connected = lane->connected;
+	*ret_silent = connected && lane->in_flight > 0 && now_us - lane->begun_us >= STORE_SILENT_SECONDS * 1000000ll;
 	pthread_mutex_unlock(&lane->mutex);
 	return connected;
 }
 
 bool store_ready(struct store *store)
 {
-	bool ready = true;
+	struct timespec now;
+	bool ready = true, any_silent = false, silent;
 
-	for (unsigned i = 0; i < store->n_write + store->n_read; i++)
-		ready = is_connected(&store->lanes[i]) && ready;
-	return ready;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	for (unsigned i = 0; i < store->n_write + store->n_read; i++) {
+		ready = is_connected(&store->lanes[i], (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, &silent) && ready;
+		any_silent = any_silent || silent;
+	}
+	if (atomic_exchange(&store->silent, any_silent) != any_silent) {
+		if (any_silent)
+			log_warning("event=database_silent seconds=%d", STORE_SILENT_SECONDS);
+		else
+			log_info("event=database_answers");
+	}
+	return ready && !any_silent;
 }
 
 bool store_lane_stats(struct store *store, unsigned index, struct store_stats *ret, char *ret_name, size_t size)

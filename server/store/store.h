@@ -6,6 +6,8 @@
 
 #include "op.h"
 
+#define STORE_SILENT_SECONDS 5
+
 struct store;
 
 /* An event of a page, durable from now on. */
@@ -34,7 +36,8 @@ enum aside_code store_open(const struct store_options *options, struct store **r
  * QUEUE_FULL, when the lane's queue is at its limit: done never runs.  Any thread; never blocks. */
 enum aside_code store_submit(struct store *store, struct op *op, struct aside_status *err) MUST_CHECK;
 
-/* Whether every lane has a connection, those of replicas left out: for /readyz and health. */
+/* Whether every lane has a connection and no batch has been under way for STORE_SILENT_SECONDS, lanes of replicas left
+ * out: for /readyz and health.  Logs when the database falls silent, and when it answers again.  Any thread. */
 bool store_ready(struct store *store);
 
 /* Operations queued and in flight over all lanes, for metrics. */

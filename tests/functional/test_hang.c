@@ -4,7 +4,9 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "aside/rpc/v1/health.stub.h"
 #include "aside/rpc/v1/introspection.stub.h"
+#include "aside/stream.h"
 #include "raw.h"
 #include "watching.h"
 
@@ -113,6 +115,39 @@ static void so_do_watches_that_begin(void **state)
 	watcher_close(&watcher);
 }
 
+/* The next state of a watched health. */
+static int next_state(struct aside_stream *stream)
+{
+	Aside__Rpc__V1__WatchResponse *item = NULL;
+
+	assert_done(aside_rpc_v1_health_service_watch_receive(stream, &item, &status) == ASIDE_OK);
+	assert_non_null(item);
+	int state = (int)item->status;
+	aside_free(item);
+	return state;
+}
+
+static void a_silent_database_is_told_and_its_answer(void **state)
+{
+	Aside__Rpc__V1__WatchRequest request = ASIDE__RPC__V1__WATCH_REQUEST__INIT;
+	struct aside_call_options options = { .timeout_ms = 60000 };
+	struct aside_stream *health = NULL;
+	int64_t page = new_page();
+	(void)state;
+
+	assert_done(aside_rpc_v1_health_service_watch_open(world_via(), &request, &options, &health, &status) == ASIDE_OK);
+	assert_int_equal(next_state(health), ASIDE__RPC__V1__CHECK_RESPONSE__SERVING_STATUS__SERVING_STATUS_SERVING);
+	stop_backends();
+	send_in_time(page, 1, "Sent, and not answered");
+	assert_int_equal(next_state(health), ASIDE__RPC__V1__CHECK_RESPONSE__SERVING_STATUS__SERVING_STATUS_NOT_SERVING);
+	assert_true(aside_harness_logged(harness, 0, "event=database_silent"));
+	continue_backends(NULL);
+	assert_int_equal(next_state(health), ASIDE__RPC__V1__CHECK_RESPONSE__SERVING_STATUS__SERVING_STATUS_SERVING);
+	assert_true(aside_harness_logged(harness, 0, "event=database_answers"));
+	aside_stream_close(health);
+	assert_done(send_text(JOHNNY, page, 2, "Again"));
+}
+
 /* Of PostgreSQL nothing moves any more, its postmaster neither: the server ends nevertheless, and so do they. */
 static void a_frozen_postgres_does_not_hold_the_end_up(void **state)
 {
@@ -135,6 +170,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(calls_end_at_their_deadline, continue_backends),
 		cmocka_unit_test_teardown(so_do_watches_that_begin, continue_backends),
+		cmocka_unit_test_teardown(a_silent_database_is_told_and_its_answer, continue_backends),
 		cmocka_unit_test(a_frozen_postgres_does_not_hold_the_end_up),
 	};
 	const struct aside_harness_options options = { .flags = (const char *[]){ "--drain-timeout", "2", NULL } };
