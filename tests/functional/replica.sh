@@ -139,7 +139,7 @@ list >"$work/list-1" &
 readers=("$!")
 list >"$work/list-2" &
 readers+=("$!")
-until http metrics | grep -q '^aside_store_in_flight 2$'; do :; done
+until [ "$(http metrics | sed -n 's/^aside_store_in_flight //p')" = 2 ]; do :; done
 if call --as-user "$JOHNNY" --timeout 500 ThreadService/GetThread "{\"pageId\": 1, \"userId\": $JOHNNY}" >"$work/said" 2>&1; then
 	fail "the primary was asked in the replica's place"
 fi
