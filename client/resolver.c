@@ -2,22 +2,14 @@
 #include "resolver.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "addresses.h"
 #include "channel.h"
 #include "wire/status.h"
 
-#define FILE_BYTES_MAX 65536
 #define FAILING_INTERVAL_MS 1000 /* looked up this often while no server can be reached */
-#define TLS_SCHEME "tls+tcp://"
-
-/* The addresses found; each is there once. */
-struct addresses {
-	char url[ASIDE_ENDPOINTS_MAX][ASIDE_ADDRESS_MAX];
-	size_t n;
-};
 
 /* One of the addresses the channel was opened with, and what it stood for when it was last looked up. */
 struct target {
@@ -33,92 +25,12 @@ struct resolver {
 	bool started, closing; /* with the channel's mutex */
 };
 
-static bool begins(const char *text, const char *with)
-{
-	return strncmp(text, with, strlen(with)) == 0;
-}
-
-static bool is_looked_up(const struct target *target)
-{
-	return begins(target->text, "file:") || begins(target->text, "dns:");
-}
-
-static void add(struct addresses *to, const char *url)
-{
-	for (size_t i = 0; i < to->n; i++)
-		if (strcmp(to->url[i], url) == 0)
-			return;
-	if (to->n < ASIDE_ENDPOINTS_MAX)
-		(void)snprintf(to->url[to->n++], ASIDE_ADDRESS_MAX, "%s", url);
-}
-
-/* ── looking up: false leaves what was known ─────────────────────────────────────────────────────── */
-
-static bool read_file(const char *path, struct addresses *ret)
-{
-	size_t room = 0, total = 0;
-	char *line = NULL;
-	FILE *file = fopen(path, "re");
-
-	if (file == NULL)
-		return false;
-	for (ssize_t n; total < FILE_BYTES_MAX && (n = getline(&line, &room, file)) >= 0; total += (size_t)n) {
-		char *begin = line + strspn(line, " \t");
-		begin[strcspn(begin, "# \t\r\n")] = '\0';
-		if (strstr(begin, "://") != NULL && strlen(begin) < ASIDE_ADDRESS_MAX)
-			add(ret, begin);
-	}
-	bool whole = feof(file) != 0;
-	free(line);
-	fclose(file);
-	return whole && ret->n > 0; /* an empty file is one that is being written */
-}
-
-/* HOST:PORT of a name to look up. */
-static const char *host_of(const char *name)
-{
-	return begins(name, TLS_SCHEME) ? name + strlen(TLS_SCHEME) : name;
-}
-
-static bool look_up(const char *name, struct addresses *ret)
-{
-	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG };
-	const char *scheme = begins(name, TLS_SCHEME) ? TLS_SCHEME : "tcp://";
-	char host[ASIDE_ADDRESS_MAX], url[ASIDE_ADDRESS_MAX];
-	struct addrinfo *all = NULL;
-
-	(void)snprintf(host, sizeof host, "%s", host_of(name));
-	char *port = strrchr(host, ':');
-	if (port == NULL)
-		return false;
-	*port++ = '\0';
-	if (getaddrinfo(host, port, &hints, &all) != 0)
-		return false;
-	for (const struct addrinfo *one = all; one != NULL; one = one->ai_next) {
-		char number[64];
-		if (getnameinfo(one->ai_addr, one->ai_addrlen, number, sizeof number, NULL, 0, NI_NUMERICHOST) != 0)
-			continue;
-		int n = snprintf(url, sizeof url, one->ai_family == AF_INET6 ? "%s[%s]:%s" : "%s%s:%s", scheme, number, port);
-		if (n > 0 && (size_t)n < sizeof url)
-			add(ret, url);
-	}
-	freeaddrinfo(all);
-	return ret->n > 0;
-}
-
 static void resolve(struct target *target)
 {
 	struct addresses found = { .n = 0 };
-	bool ok = true;
 
-	if (begins(target->text, "file:"))
-		ok = read_file(target->text + strlen("file:"), &found);
-	else if (begins(target->text, "dns:"))
-		ok = look_up(target->text + strlen("dns:"), &found);
-	else
-		add(&found, target->text);
-	if (ok)
-		target->found = found;
+	if (addresses_look_up(target->text, &found))
+		target->found = found; /* or else what was known */
 }
 
 /* ── endpoints (mutex held) ──────────────────────────────────────────────────────────────────────── */
@@ -164,7 +76,7 @@ static enum aside_code apply_all(struct resolver *resolver, struct aside_status 
 		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
 	for (size_t i = 0; i < resolver->n_targets; i++)
 		for (size_t k = 0; k < resolver->targets[i].found.n; k++)
-			add(all, resolver->targets[i].found.url[k]);
+			addresses_add(all, resolver->targets[i].found.url[k]);
 	pthread_mutex_lock(&resolver->channel->mutex);
 	code = apply(resolver->channel, all, err);
 	pthread_mutex_unlock(&resolver->channel->mutex);
@@ -256,12 +168,12 @@ static enum aside_code resolve_first(struct resolver *resolver, bool *ret_more, 
 	*ret_more = false;
 	for (size_t i = 0; i < resolver->n_targets && code == ASIDE_OK; i++) {
 		struct target *target = &resolver->targets[i];
-		*ret_more = *ret_more || is_looked_up(target);
-		if (begins(target->text, "dns:")) { /* it may take long: later */
-			const char *host = host_of(target->text + strlen("dns:"));
+		const char *host = addresses_name(target->text);
+		*ret_more = *ret_more || addresses_change(target->text);
+		if (host != NULL) { /* it may take long: later */
 			if (strchr(host, ':') == NULL || strstr(host, "://") != NULL)
 				return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_ADDRESS", "%s: not dns:[tls+tcp://]HOST:PORT", target->text);
-			if (begins(target->text, "dns:" TLS_SCHEME))
+			if (addresses_certified(target->text))
 				code = name_certificate(resolver, host, err);
 			continue;
 		}
