@@ -134,12 +134,13 @@ static int set_options(struct link *link, const struct aside_options *options)
 	return rv;
 }
 
-static int set_tls(nng_dialer dialer, const struct aside_options *options)
+static int set_tls(nng_dialer dialer, const struct aside_options *options, bool *ret_ca_failed)
 {
 	int rv = 0;
 
 	if (options->ca_file != NULL)
 		rv = nng_dialer_set_string(dialer, NNG_OPT_TLS_CA_FILE, options->ca_file);
+	*ret_ca_failed = rv != 0 && rv != NNG_ENOMEM;
 	if (rv == 0 && options->server_name != NULL)
 		rv = nng_dialer_set_string(dialer, NNG_OPT_TLS_SERVER_NAME, options->server_name);
 	if (rv == 0)
@@ -163,7 +164,7 @@ static int make_requests(struct link *link)
 	return rv;
 }
 
-static int start(struct link *link, const char *url, const struct aside_options *options)
+static int start(struct link *link, const char *url, const struct aside_options *options, bool *ret_ca_failed)
 {
 	nng_dialer dialer;
 	int rv = set_options(link, options);
@@ -173,8 +174,18 @@ static int start(struct link *link, const char *url, const struct aside_options 
 	if (rv == 0)
 		rv = nng_dialer_create(&dialer, link->socket, url);
 	if (rv == 0 && (strncmp(url, "tls", 3) == 0 || strncmp(url, "wss", 3) == 0))
-		rv = set_tls(dialer, options);
+		rv = set_tls(dialer, options, ret_ca_failed);
 	return rv == 0 ? nng_dialer_start(dialer, NNG_FLAG_NONBLOCK) : rv;
+}
+
+static enum aside_code refuse(const char *url, const struct aside_options *options, int rv, bool ca_failed, struct aside_status *err)
+{
+	if (ca_failed)
+		return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_CA_FILE", "the CA file %s: %s", options->ca_file,
+				rv == NNG_ENOENT || rv == NNG_EPERM ? nng_strerror(rv) : "no certificates, in PEM, that can be read");
+	return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_ADDRESS",
+			"%s: %s (tcp://HOST:PORT, tls+tcp://HOST:PORT, ipc:///PATH, ws://HOST:PORT/PATH, wss://HOST:PORT/PATH, "
+			"file:/PATH, dns:HOST:PORT)", url, nng_strerror(rv));
 }
 
 enum aside_code link_open(const char *url, const struct aside_options *options, const struct link_events *events,
@@ -190,13 +201,12 @@ enum aside_code link_open(const char *url, const struct aside_options *options, 
 	pthread_mutex_init(&link->mutex, NULL);
 	pthread_mutex_init(&link->order, NULL);
 	link->events = *events;
-	rv = start(link, url, options);
+	bool ca_failed = false;
+	rv = start(link, url, options, &ca_failed);
 	if (rv != 0) {
 		link_stop(link);
 		link_close(link);
-		return fail(err, ASIDE_INVALID_ARGUMENT, "BAD_ADDRESS",
-				"%s: %s (tcp://HOST:PORT, tls+tcp://HOST:PORT, ipc:///PATH, ws://HOST:PORT/PATH)", url,
-				nng_strerror(rv));
+		return refuse(url, options, rv, ca_failed, err);
 	}
 	*ret = link;
 	return ASIDE_OK;

@@ -25,7 +25,7 @@ static const struct setting {
 #define AT(member) offsetof(struct config, member)
 	{ "listen", "ADDRESS", "ASIDE_LISTEN", NULL, LIST, AT(listen), 0,
 			"address to serve, again for more: tcp://HOST:PORT, ipc://PATH,\n"
-			"tls+tcp://HOST:PORT, ws://HOST:PORT/PATH.  Default: ipc://DATA/aside.sock" },
+			"tls+tcp://HOST:PORT, ws://HOST:PORT/PATH, wss://HOST:PORT/PATH.  Default: ipc://DATA/aside.sock" },
 	{ "database", "DSN", "ASIDE_DATABASE", NULL, SECRET, AT(database), 0,
 			"libpq connection string; without it a private PostgreSQL runs in DATA" },
 	{ "read-database", "DSN", "ASIDE_READ_DATABASE", NULL, SECRET, AT(read_database), 0,

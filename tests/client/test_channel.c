@@ -173,6 +173,22 @@ static void what_is_no_address_is_refused(void **state)
 	}
 }
 
+static void a_bad_ca_file_is_named(void **state)
+{
+	static const char *const wrong[] = { "/nowhere", "/dev/null", "/tmp" };
+	struct aside_channel *channel = NULL;
+	struct aside_status status;
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(wrong); i++) {
+		struct aside_options options = { .ca_file = wrong[i] };
+		assert_int_equal(aside_channel_open("tls+tcp://127.0.0.1:1", &options, &channel, &status), ASIDE_INVALID_ARGUMENT);
+		assert_string_equal(status.reason, "BAD_CA_FILE");
+		assert_non_null(strstr(status.message, wrong[i]));
+		assert_null(channel);
+	}
+}
+
 /* ── how a channel stands ────────────────────────────────────────────────────────────────────────── */
 
 static void a_connection_that_is_old_is_made_anew(void **state)
@@ -399,6 +415,7 @@ int main(void)
 		cmocka_unit_test(a_name_stands_for_its_addresses),
 		cmocka_unit_test(a_channel_is_not_ready_with_a_server_struck_off),
 		cmocka_unit_test(what_is_no_address_is_refused),
+		cmocka_unit_test(a_bad_ca_file_is_named),
 		cmocka_unit_test(a_connection_that_is_old_is_made_anew),
 		cmocka_unit_test(a_connection_without_calls_is_closed),
 		cmocka_unit_test(the_state_can_be_watched),

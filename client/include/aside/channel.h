@@ -32,8 +32,11 @@ struct aside_interceptor;
 /* How a channel is opened.  Start from { 0 }; every zero is a sensible default. */
 struct aside_options {
 	const char *token;       /* bearer token (JWT); NULL: none, for ipc with uid authentication */
-	const char *ca_file;     /* tls+tcp, wss: PEM file of the authorities to trust */
-	const char *server_name; /* tls+tcp, wss: name the certificate must have; NULL: the address's host */
+	const char *ca_file;     /* tls+tcp, wss: PEM file of the authorities to trust; NULL: none, so that no
+	                          * connection is made */
+	const char *server_name; /* tls+tcp, wss: name the certificate must have, as DNS name or, without such, as common
+	                          * name; NULL: the address's host.  IP addresses in a certificate do not count: where the
+	                          * host is one, this is needed */
 	uint32_t timeout_ms;     /* deadline of calls that give none; 0: each method's own */
 	uint32_t connect_timeout_ms; /* how long a call waits for a connection; 0: 5,000 */
 	uint32_t message_bytes_max;  /* largest message accepted; 0: 4 MiB */
@@ -68,7 +71,7 @@ struct aside_call_options {
 
 /* Opens a channel to one or several servers.  `endpoints`, comma-separated:
  *
- *     tcp://host:port   ipc:///path   tls+tcp://host:port   ws://host:port/aside
+ *     tcp://host:port   ipc:///path   tls+tcp://host:port   ws://host:port/aside   wss://host:port/aside
  *     file:/path                a file of such addresses, one a line, '#' before comments; what it says changes the
  *                               channel's servers, but an empty or a missing file changes nothing
  *     dns:host:port             all addresses of a name, as tcp
@@ -76,12 +79,12 @@ struct aside_call_options {
  *
  * One connection is kept to each server; a call goes to the less loaded of two chosen at random.  Does not wait for a
  * connection: it is made, and made again after every loss, in the background.  Fails with INVALID_ARGUMENT, reason
- * BAD_ADDRESS, also for a file that cannot be read, or TOO_MANY_INTERCEPTORS, and RESOURCE_EXHAUSTED without memory. */
+ * BAD_ADDRESS, also for a file that cannot be read, BAD_CA_FILE, TOKEN_TOO_LONG or TOO_MANY_INTERCEPTORS, and RESOURCE_EXHAUSTED without memory. */
 ASIDE_API enum aside_code aside_channel_open(const char *endpoints, const struct aside_options *options,
 		struct aside_channel **ret_channel, struct aside_status *ret_status) ASIDE_MUST_CHECK;
 
 /* Ends all calls under way with CANCELLED (their callbacks run before this returns) and frees the
- * channel.  Its streams are closed before.  NULL is fine.  Not from a callback.  Waits for a name that is just
+ * channel.  Close its streams first.  NULL is fine.  Not from a callback.  Waits for a name that is just
  * being looked up. */
 ASIDE_API void aside_channel_close(struct aside_channel *channel);
 
