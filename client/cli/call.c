@@ -35,7 +35,7 @@ static int call_method(const struct remote *remote, const struct aside_method *m
 	else if (method->server_streaming)
 		rc = stream_items(remote, method, request);
 	else if (remote_call(remote, method, request, &response, &status) != ASIDE_OK)
-		rc = complain(&status);
+		rc = remote_complain(remote->in, &status);
 	else
 		*ret_response = json_from_message(response, remote->in->defaults);
 	aside_free(response);
@@ -53,7 +53,7 @@ static int call_or_stream(struct invocation *in, const char *method, bool may_st
 	int rc;
 
 	if (remote_open(in, &remote, &status) != ASIDE_OK)
-		rc = complain(&status);
+		rc = remote_complain(in, &status);
 	else if (catalog_find(&remote.catalog, SYMBOL_METHOD, method, &symbol, &status) != ASIDE_OK)
 		rc = misuse("%s; aside list names the methods", status.message);
 	else if (symbol->type.method.client_streaming)

@@ -62,8 +62,9 @@ const struct command commands[] = {
 	{ "messages", "PAGE PERSON", "the newest messages of a thread, like a talk: the newest last",
 			"  aside --as-user 42 messages 1 42\n", messages_command, 2, 2, true, { "output" } },
 	{ "health", "", "whether each server takes calls; exit status 0 when all do",
-			"Needs no credentials.  With --output json: state, version, milliseconds and error of each.\n\n"
-			"  aside --server tcp://a:7400,tcp://b:7400 health\n", health_command, 0, 0, true, { "output" } },
+			"Each server of a list, a file: and a dns: is asked.  Needs no credentials: --token-file is not\n"
+			"read, and no token sent.  With --output json: state, version, milliseconds and error of each.\n\n"
+			"  aside --server tcp://a:7400,tcp://b:7400 health\n", health_command, 0, 0, true, { "output" }, .anonymous = true },
 	{ "top", "", "what a server is doing: calls under way, rates, the oldest of each method, sessions",
 			"For services with the scope server.inspect.  On a terminal, again every second until q or\n"
 			"ctrl-C; rates are those of the last second, and since the server's start in the first table.\n"

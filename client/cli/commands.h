@@ -25,6 +25,7 @@ struct command {
 	int min_words, max_words;
 	bool calls;           /* it talks to a server, and has the flags for that */
 	const char *flags[8]; /* its own */
+	bool anonymous;       /* sends no token, nor reads one */
 };
 
 extern const struct flag flags[];

@@ -308,7 +308,7 @@ int describe_command(struct invocation *in)
 	int rc = 0;
 
 	if (remote_open(in, &remote, &status) != ASIDE_OK)
-		rc = complain(&status);
+		rc = remote_complain(in, &status);
 	else if (in->words[0] == NULL)
 		describe_all(&remote.catalog);
 	else

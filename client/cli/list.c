@@ -1,13 +1,14 @@
 /* aside list and aside health: what a server, or each of several, can do and how it is. */
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "aside/rpc/v1/health.stub.h"
 #include "remote.h"
+#include "servers.h"
 #include "text.h"
 
 #define SENTENCE_BYTES 160
-#define PATIENCE_MS 6000 /* more than connecting takes */
 
 /* ── list ────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -67,7 +68,7 @@ int list_command(struct invocation *in)
 	if (remote_open(in, &remote, &status) == ASIDE_OK)
 		print_methods(&remote.catalog);
 	else
-		rc = complain(&status);
+		rc = remote_complain(in, &status);
 	remote_close(&remote);
 	return rc;
 }
@@ -77,7 +78,7 @@ int list_command(struct invocation *in)
 struct check {
 	bool serving;
 	const char *state;
-	char version[32], why[320];
+	char version[32], why[520];
 	double took_ms;
 };
 
@@ -89,27 +90,38 @@ static double now_ms(void)
 	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
-static void check_server(const struct invocation *in, const char *server, struct check *ret)
+/* False where it is no address. */
+static bool check_server(const struct invocation *in, const struct server *server, struct check *ret, struct aside_status *err)
 {
 	Aside__Rpc__V1__CheckRequest request = ASIDE__RPC__V1__CHECK_REQUEST__INIT;
 	Aside__Rpc__V1__CheckResponse *response = NULL;
-	struct aside_call_options options = { .timeout_ms = in->timeout_ms > 0 ? (uint32_t)in->timeout_ms : PATIENCE_MS };
+	struct aside_call_options options = { .timeout_ms = remote_timeout_ms(in) };
 	struct aside_channel *channel = NULL;
-	struct aside_status status;
+	struct invocation as = *in;
+	char trouble[SERVER_WHY_BYTES];
 	double began = now_ms();
 
 	*ret = (struct check){ .state = "unreachable" };
-	if (remote_channel(in, server, &channel, &status) != ASIDE_OK ||
-			aside_rpc_v1_health_service_check(channel, &request, &options, &response, &status) != ASIDE_OK) {
-		(void)snprintf(ret->why, sizeof ret->why, "%s: %s", status.reason, status.message);
-	} else {
+	if (server->nowhere) {
+		(void)snprintf(ret->why, sizeof ret->why, "%s", server_trouble(in, server, trouble));
+		return true;
+	}
+	if (as.server_name == NULL && server->name[0] != '\0')
+		as.server_name = server->name;
+	if (remote_channel(&as, server->url, &channel, err) != ASIDE_OK)
+		return false;
+	if (aside_rpc_v1_health_service_check(channel, &request, &options, &response, err) == ASIDE_OK) {
 		ret->serving = response->status == ASIDE__RPC__V1__CHECK_RESPONSE__SERVING_STATUS__SERVING_STATUS_SERVING;
 		ret->state = ret->serving ? "serving" : "not serving";
 		(void)snprintf(ret->version, sizeof ret->version, "%s", response->version);
 	}
 	ret->took_ms = now_ms() - began;
+	if (response == NULL)
+		(void)snprintf(ret->why, sizeof ret->why, "%s: %s", err->reason,
+				strcmp(err->reason, "NOT_CONNECTED") == 0 ? server_trouble(in, server, trouble) : err->message);
 	aside_free(response);
 	aside_channel_close(channel);
+	return true;
 }
 
 static json_t *check_json(const char *server, const struct check *check)
@@ -118,33 +130,51 @@ static json_t *check_json(const char *server, const struct check *check)
 			check->took_ms, "error", check->why);
 }
 
-int health_command(struct invocation *in)
+static void print_checks_json(const struct server *servers, const struct check *checks, size_t n)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, check_json(servers[i].url, &checks[i]));
+	print_json(list);
+	json_decref(list);
+}
+
+static void print_checks(const struct server *servers, const struct check *checks, size_t n)
 {
 	static const char *const headers[] = { "STATE", "VERSION", "MS", "SERVER", NULL };
-	char *servers = strdup(in->server), *state = NULL;
-	json_t *list = json_array();
 	struct grid grid;
-	bool all = true;
 
 	grid_init(&grid, headers);
-	for (char *server = strtok_r(servers, ",", &state); server != NULL; server = strtok_r(NULL, ",", &state)) {
-		struct check check;
-		check_server(in, server, &check);
-		all = all && check.serving;
-		if (wants_json(in)) {
-			json_array_append_new(list, check_json(server, &check));
-			continue;
-		}
-		grid_add(&grid, "%s", check.state);
-		grid_add(&grid, "%s", check.version);
-		grid_add(&grid, "%.1f", check.took_ms);
-		grid_add(&grid, "%s%s%s", server, check.why[0] != '\0' ? "  " : "", check.why);
+	for (size_t i = 0; i < n; i++) {
+		const struct check *check = &checks[i];
+		grid_add(&grid, "%s", check->state);
+		grid_add(&grid, "%s", check->version);
+		grid_add(&grid, "%.1f", check->took_ms);
+		grid_add(&grid, "%s%s%s", servers[i].url, check->why[0] != '\0' ? "  " : "", check->why);
+	}
+	grid_end(&grid);
+}
+
+int health_command(struct invocation *in)
+{
+	struct server *CLEANUP(freep) servers = NULL;
+	struct aside_status status;
+	size_t n = 0;
+	int rc = servers_find(in, &servers, &n);
+	struct check *CLEANUP(freep) checks = calloc(n + 1, sizeof *checks);
+	bool all = true;
+
+	if (rc != 0 || checks == NULL)
+		return rc != 0 ? rc : EXIT_NO;
+	for (size_t i = 0; i < n; i++) {
+		if (!check_server(in, &servers[i], &checks[i], &status))
+			return complain(&status);
+		all = all && checks[i].serving;
 	}
 	if (wants_json(in))
-		print_json(list);
+		print_checks_json(servers, checks, n);
 	else
-		grid_end(&grid);
-	json_decref(list);
-	free(servers);
+		print_checks(servers, checks, n);
 	return all ? 0 : EXIT_NO;
 }

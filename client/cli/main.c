@@ -21,6 +21,17 @@ enum {
 
 /* ── what is said ────────────────────────────────────────────────────────────────────────────────── */
 
+/* What the client itself refuses before it connects. */
+static bool is_misuse(const struct aside_status *status)
+{
+	static const char *const reasons[] = { "BAD_ADDRESS", "BAD_CA_FILE", "TOKEN_TOO_LONG" };
+
+	for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+		if (strcmp(status->reason, reasons[i]) == 0)
+			return true;
+	return false;
+}
+
 int complain(const struct aside_status *status)
 {
 	fprintf(stderr, "aside: %s %s: %s\n", aside_code_name(status->code), status->reason, status->message);
@@ -30,7 +41,7 @@ int complain(const struct aside_status *status)
 		fprintf(stderr, "  %s = %s\n", status->facts[i].key, status->facts[i].value);
 	if (status->retry_after_us > 0)
 		fprintf(stderr, "  try again in %.1f s\n", (double)status->retry_after_us / 1e6);
-	return EXIT_CODE + (int)status->code;
+	return is_misuse(status) ? EXIT_USAGE : EXIT_CODE + (int)status->code;
 }
 
 int misuse(const char *fmt, ...)
@@ -91,29 +102,32 @@ static void read_environment(struct invocation *in)
 
 /* ── running ─────────────────────────────────────────────────────────────────────────────────────── */
 
-static bool read_token(struct invocation *in)
+/* NULL, or why there is none. */
+static const char *read_token(struct invocation *in)
 {
 	FILE *file = strcmp(in->token_file, "-") == 0 ? stdin : fopen(in->token_file, "re");
 	size_t n = file != NULL ? fread(in->token, 1, sizeof in->token - 1, file) : 0;
+	int error = file == NULL || ferror(file) ? errno : 0;
 
 	in->token[n] = '\0';
 	in->token[strcspn(in->token, "\r\n")] = '\0';
 	if (file != NULL && file != stdin)
 		fclose(file);
-	return in->token[0] != '\0';
+	return error != 0 ? strerror(error) : in->token[0] == '\0' ? "it is empty" : NULL;
 }
 
 /* What a call needs, before anything is called. */
-static int prepare(struct invocation *in)
+static int prepare(struct invocation *in, bool anonymous)
 {
 	bool request_from_stdin = in->words[1] != NULL && strcmp(in->words[1], "-") == 0;
+	const char *why;
 
 	if (in->output != NULL && strcmp(in->output, "json") != 0 && strcmp(in->output, "table") != 0)
 		return misuse("--output %s: table or json", in->output);
 	if (in->token_file != NULL && strcmp(in->token_file, "-") == 0 && request_from_stdin)
 		return misuse("standard input cannot give both the token and the request");
-	if (in->token_file != NULL && !read_token(in))
-		return misuse("no token in %s", in->token_file);
+	if (in->token_file != NULL && !anonymous && (why = read_token(in)) != NULL)
+		return misuse("no token in %s: %s", in->token_file, why);
 	if (in->server == NULL && access(DEFAULT_SOCKET, F_OK) == 0)
 		in->server = "ipc://" DEFAULT_SOCKET;
 	if (in->server == NULL)
@@ -129,13 +143,9 @@ static int run(struct invocation *in, const struct command *command, uint64_t gi
 		if ((given >> i & 1) != 0 && !command_takes(command, &flags[i]))
 			return misuse("aside %s takes no --%s", command->name, flags[i].name);
 	if (command->calls)
-		rc = prepare(in);
+		rc = prepare(in, command->anonymous);
 	if (rc == 0)
 		rc = command->run(in);
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		perror("aside: standard output");
-		return rc != 0 ? rc : EXIT_NO;
-	}
 	return rc;
 }
 
@@ -169,6 +179,27 @@ static int dispatch(struct invocation *in, char **words, int n_words, bool help,
 	return run(in, command, given);
 }
 
+/* The exit status `rc`, but EXIT_NO where what was printed could not be written. */
+static int finish(int rc)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return rc;
+	perror("aside: standard output");
+	return rc != 0 ? rc : EXIT_NO;
+}
+
+/* `option` is what getopt_long() has to say of argv[optind - 1]. */
+static int refuse_option(int option, char **argv)
+{
+	const char *word = argv[optind - 1];
+
+	if (option == ':')
+		return misuse("%s needs a value", word);
+	if (optopt >= ' ' && optopt <= '~')
+		return misuse("there is no flag -%c", optopt);
+	return optopt != 0 ? misuse("%s: it takes no value", word) : misuse("there is no flag %s, or several begin so", word);
+}
+
 int main(int argc, char **argv)
 {
 	struct option options[FLAGS_MAX + 3] = { { "help", optional_argument, NULL, OPTION_HELP },
@@ -183,25 +214,26 @@ int main(int argc, char **argv)
 	text_init();
 	read_environment(&in);
 	/* What follows "complete" is the line of somebody else. */
-	while ((option = getopt_long(argc, argv, argc > 1 && strcmp(argv[1], "complete") == 0 ? "+" : "", options, NULL)) != -1) {
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, argc > 1 && strcmp(argv[1], "complete") == 0 ? "+:" : ":", options, NULL)) != -1) {
 		if (option == OPTION_VERSION) {
 			printf("aside %s\n", aside_version());
-			return 0;
+			return finish(0);
 		}
 		if (option == OPTION_HELP && optarg != NULL && strcmp(optarg, "mdoc") == 0) {
 			help_mdoc(stdout);
-			return 0;
+			return finish(0);
 		}
 		if (option == OPTION_HELP) {
 			help = true;
 			continue;
 		}
-		if (option == '?')
-			return EXIT_USAGE;
+		if (option == '?' || option == ':')
+			return refuse_option(option, argv);
 		const char *why = set_flag(&in, &flags[option], optarg);
 		if (why != NULL)
 			return misuse("--%s %s %s", flags[option].name, optarg, why);
 		given |= 1ull << option;
 	}
-	return dispatch(&in, argv + optind, argc - optind, help, given);
+	return finish(dispatch(&in, argv + optind, argc - optind, help, given));
 }

@@ -15,6 +15,12 @@ struct remote {
 enum aside_code remote_open(const struct invocation *in, struct remote *remote, struct aside_status *err) MUST_CHECK;
 void remote_close(struct remote *remote);
 
+/* The deadline of calls in the user's name that are no method of theirs: --timeout, or more than connecting takes. */
+uint32_t remote_timeout_ms(const struct invocation *in);
+
+/* complain(); where no server could be reached, also why each could not. */
+int remote_complain(const struct invocation *in, const struct aside_status *status);
+
 /* The channel alone, to `server`, for calls that need no catalog. */
 enum aside_code remote_channel(const struct invocation *in, const char *server, struct aside_channel **ret,
 		struct aside_status *err) MUST_CHECK;

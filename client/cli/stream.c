@@ -93,13 +93,13 @@ int stream_items(const struct remote *remote, const struct aside_method *method,
 	int rc = 0;
 
 	if (remote_stream(remote, method, request, &stream, &status) != ASIDE_OK)
-		return complain(&status);
+		return remote_complain(remote->in, &status);
 	bool guarded = guard_begin(&guard, stream);
 	enum aside_code code = print_items(stream, remote->in->defaults, &status);
 	if (guarded)
 		guard_end(&guard);
 	if (code != ASIDE_OK && !(code == ASIDE_CANCELLED && guard.cancelled))
-		rc = complain(&status);
+		rc = remote_complain(remote->in, &status);
 	aside_stream_close(stream);
 	return rc;
 }

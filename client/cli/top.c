@@ -221,7 +221,7 @@ static bool pause_screen(void)
 static enum aside_code ask(const struct invocation *in, struct aside_channel *channel, server_state **ret, struct aside_status *err)
 {
 	Aside__Rpc__V1__GetServerRequest request = ASIDE__RPC__V1__GET_SERVER_REQUEST__INIT;
-	struct aside_call_options options = { .timeout_ms = (uint32_t)in->timeout_ms };
+	struct aside_call_options options = { .timeout_ms = remote_timeout_ms(in) };
 
 	request.max_sessions = text_is_terminal() && !in->once ? 0 : SESSIONS_MAX;
 	return aside_rpc_v1_introspection_service_get_server(channel, &request, &options, ret, err);
@@ -273,7 +273,7 @@ int top_command(struct invocation *in)
 	if (stays)
 		hold_signals();
 	if (remote_channel(in, in->server, &channel, &status) != ASIDE_OK || ask(in, channel, &now, &status) != ASIDE_OK) {
-		rc = complain(&status);
+		rc = remote_complain(in, &status);
 	} else if (stays) {
 		refresh(in, channel, now);
 	} else {

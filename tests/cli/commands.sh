@@ -12,8 +12,10 @@ text() { printf '{"pageId": "1", "clientKey": "%s", "content": {"text": "%s"}}' 
 
 refused 2 'usage: aside COMMAND'
 refused 2 'no command dance' dance
-refused 2 'unrecognized option' --colour red list
-refused 2 "requires an argument" call --server
+refused 2 'no flag --colour, or several begin so; aside --help explains' --colour red list
+refused 2 'no flag -h; aside --help explains' -h
+refused 2 '--server needs a value; aside --help explains' call --server
+refused 2 'it takes no value; aside --help explains' list --defaults=1
 refused 2 'no number from 1 to 600000' --timeout abc list
 refused 2 'no number from 1 to 600000' --timeout 0 list
 refused 2 'no number from 1 to 600000' --timeout -5 list
@@ -30,7 +32,14 @@ refused 2 'table or json' list --output yaml
 refused 2 'usage: aside list' list everything
 refused 2 'usage: aside call METHOD' call
 refused 2 'usage: aside call METHOD' call A B C
-refused 2 'no token in' --token-file "$dir/none" list
+refused 2 'none: No such file or directory' --token-file "$dir/none" list
+refused 2 'null: it is empty' --token-file /dev/null list
+refused 2 'BAD_ADDRESS' --server bogus threads
+refused 2 'BAD_ADDRESS' --server tcp://127.0.0.1:1,, threads
+refused 2 'BAD_CA_FILE: the CA file /nowhere' --server tls+tcp://127.0.0.1:1 --ca-file /nowhere threads
+refused 2 'BAD_CA_FILE: the CA file /dev/null' --server tls+tcp://127.0.0.1:1 --ca-file /dev/null threads
+for servers in '' ',' 'ipc:///a,'; do refused 2 'comma-separated' --server "$servers" health; done
+refused 2 'BAD_ADDRESS' --server "$ASIDE_SERVER,bogus" health
 refused 2 'both the token and the request' --token-file - call SendMessage -
 refused 2 'no method Dance' call Dance
 refused 2 'no service, method, message or enum Dance' describe Dance
@@ -62,7 +71,11 @@ check 'flags may come last' is_json '.messages | length == 2'
 run --as-user 42 call ListMyThreads
 check 'a request may be empty' is_json '.threads[0].pageName == "Coke"'
 refused 15 'THREAD_NOT_FOUND' --as-user 99 call GetThread '{"pageId": 1, "userId": 42}'
-refused 24 'UNAVAILABLE' --server "ipc://$dir/nobody.sock" --timeout 300 call ListMyThreads
+refused 24 "ipc://$dir/nobody.sock: there is no such socket" --server "ipc://$dir/nobody.sock" --timeout 300 call ListMyThreads
+refused 24 'tcp://127.0.0.1:1: nobody listens there' --server "tcp://127.0.0.1:1,ipc://$dir/nobody.sock" --timeout 300 threads
+refused 24 'NOT_CONNECTED' --server tcp://127.0.0.1:1 top
+refused 24 'dns:nowhere.invalid:1: the name is unknown' --server dns:nowhere.invalid:1 --timeout 300 list
+refused 24 'the host is unknown' --server tcp://nowhere.invalid:1 --timeout 300 list
 
 # ── what people read ──
 
@@ -106,6 +119,16 @@ check 'health is shown' says 'serving'
 run --server "$ASIDE_SERVER,ipc://$dir/nobody.sock" --timeout 300 health
 check 'one of two that is away is told' ends 1
 check 'the other one is shown all the same' says 'unreachable'
+printf '%s\n' "$ASIDE_SERVER" "ipc://$dir/nobody.sock" >"$dir/servers"
+run --server "file:$dir/servers,dns:nowhere.invalid:1" --timeout 300 health --output json
+check 'each server of a file and a name is asked' is_json 'map(.state) == ["serving", "unreachable", "unreachable"]'
+check 'why one is unreachable is told' is_json '.[1].error == "NOT_CONNECTED: there is no such socket" and .[2].error == "the name is unknown"'
+echo stale.or.none >"$dir/stale"
+refused 26 'UNAUTHENTICATED' --token-file "$dir/stale" threads
+run --token-file "$dir/stale" health
+check 'health needs no credentials' ends 0
+run --token-file "$dir/none" health
+check 'nor looks at them' ends 0
 run health --output json
 check 'health gives JSON' is_json '.[0].state == "serving" and .[0].error == ""'
 
@@ -187,6 +210,13 @@ status=0
 out='' err=$(<"$dir/err")
 check 'a full disk is noticed' ends 1
 check 'a full disk is named' warns 'standard output'
+for words in --help --version 'help call' --help=mdoc; do
+	status=0
+	# shellcheck disable=SC2086 # words, each
+	"$aside" $words 2>"$dir/err" >/dev/full || status=$?
+	out='' err=$(<"$dir/err")
+	check "a full disk is noticed by $words" ends 1
+done
 
 # ── completion, as bash does it ──
 

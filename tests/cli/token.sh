@@ -37,6 +37,26 @@ openssl pkey -in rsa.key -pubout -out keys/rsa.pem
 aside token --key rsa.key --kid rsa --user 42 --ttl 60 >token
 check 'RSA keys sign as well' accepted 0 --token-file token call ListMyThreads
 
+# ── certificates ──
+
+certificate() { # FILE NAME
+	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout "$1.key" -out "$1" -subj "/CN=$2" -addext "subjectAltName=DNS:$2,IP:127.0.0.1" 2>/dev/null
+}
+certificate server.crt localhost
+certificate other.crt localhost
+cat server.crt server.crt.key >server.pem
+met() { # WORDS FLAG...: what is said of the tls+tcp server when it is called with these flags
+	local words=$1
+	shift
+	out=$("$with_server" --keys "$dir/keys" --tls "$dir/server.pem" --listen tls+tcp://127.0.0.1:0 -- \
+		bash -c 'aside --server "$ASIDE_LISTENERS" --timeout 1000 "$@" list' bash "$@" 2>&1) || :
+	[[ "$out" == *"$words"* ]]
+}
+check 'a server with a certificate is called by its name' met '  SendMessage' --ca-file server.crt --server-name localhost
+check 'another name is told' met 'or not for the name 127.0.0.1' --ca-file server.crt
+check 'an unknown authority, too' met 'from no authority in other.crt' --ca-file other.crt --server-name localhost
+check 'and that there is none' met 'cannot be checked: --ca-file' --server-name localhost
+
 claims() { # JQ-CONDITION
 	{ cut -d. -f2 token; echo '=='; } | tr -d '\n' | tr '_-' '/+' | base64 -di 2>/dev/null | jq -e "$1" >/dev/null
 }
