@@ -208,12 +208,16 @@ static void wait_for_end(struct program *program, const sigset_t *signals)
 	}
 }
 
-static void stop(struct program *program)
+/* `served`: what never began need not be said to be over. */
+static void stop(struct program *program, bool served)
 {
+	unsigned calls_left = 0;
 	int64_t deadline = clock_monotonic_us() + config_number(program->config.drain_timeout) * 1000000ll;
 
 	if (program->server != NULL)
-		log_info("event=drained calls_left=%u", server_drain(program->server, deadline));
+		calls_left = server_drain(program->server, deadline);
+	if (served)
+		log_info("event=drained calls_left=%u", calls_left);
 	http_close(program->http);
 	hub_stop(program->hub);
 	store_stop(program->store, deadline); /* answers what is left; the server may still ask it, in vain */
@@ -238,7 +242,8 @@ static enum aside_code print_status(const char *dsn, const struct migrations *ou
 static const struct {
 	const char *name;
 	enum aside_code (*run)(const char *owner_dsn, const struct migrations *ours, struct aside_status *err);
-} migrations[] = { { "up", migrate_up }, { "down", migrate_down }, { "status", print_status } };
+	bool begins; /* with a private PostgreSQL where there is none */
+} migrations[] = { { "up", migrate_up, true }, { "down", migrate_down, false }, { "status", print_status, false } };
 
 static int migrate(struct program *program, const char *what)
 {
@@ -250,6 +255,11 @@ static int migrate(struct program *program, const char *what)
 	if (i == sizeof migrations / sizeof migrations[0]) {
 		fprintf(stderr, "aside-server: migrate up, down or status, not %s\n", what);
 		return EXIT_USAGE;
+	}
+	if (!migrations[i].begins && program->config.database == NULL && !cluster_exists(program->config.data)) {
+		fprintf(stderr, "aside-server: %s: there is no private PostgreSQL; --database DSN names another database\n",
+				program->config.data);
+		return EXIT_FAILURE;
 	}
 	enum aside_code code = open_database(program, &err);
 	if (code == ASIDE_OK)
@@ -285,13 +295,23 @@ static int serve(struct program *program)
 	signal(SIGPIPE, SIG_IGN);
 	raise_files();
 	if (open_database(program, &err) != ASIDE_OK || start(program, &err) != ASIDE_OK) {
-		stop(program);
+		stop(program, false);
 		return complain(&err);
 	}
 	announce(program);
 	wait_for_end(program, &signals);
-	stop(program);
+	stop(program, true);
 	return EXIT_SUCCESS;
+}
+
+/* Alone, or after migrate and what comes before and after it. */
+static bool wants_help(int argc, char **argv)
+{
+	bool migrates = false;
+
+	for (int i = 1; i < argc - 1; i++)
+		migrates = migrates || strcmp(argv[i], "migrate") == 0;
+	return (argc == 2 || migrates) && (strcmp(argv[argc - 1], "--help") == 0 || strcmp(argv[argc - 1], "-h") == 0);
 }
 
 int main(int argc, char **argv)
@@ -301,7 +321,7 @@ int main(int argc, char **argv)
 	struct aside_status err;
 	char **rest;
 
-	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+	if (wants_help(argc, argv)) {
 		usage(stdout);
 		return EXIT_SUCCESS;
 	}

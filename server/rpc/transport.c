@@ -284,6 +284,8 @@ enum aside_code transport_listen(struct transport *transport, const char *url,
 		rv = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, 0666);
 	if (rv == 0)
 		rv = nng_listener_start(listener, 0);
+	if (rv == NNG_ENOENT && strncmp(url, "ipc", 3) == 0)
+		return fail(err, ASIDE_FAILED_PRECONDITION, "NO_FOLDER", "%s: the folder of the socket is missing", url);
 	if (rv != 0)
 		return nng_failed(rv, url, err);
 	name_bound(listener, url, ret_url, size);

@@ -148,11 +148,18 @@ static enum aside_code name_paths(struct cluster *cluster, const char *home, str
 	return ASIDE_OK;
 }
 
+bool cluster_exists(const char *data_dir)
+{
+	char version[PATH_BYTES + 32];
+
+	(void)snprintf(version, sizeof version, "%s/postgres/PG_VERSION", data_dir);
+	return access(version, F_OK) == 0;
+}
+
 enum aside_code cluster_start(const char *data_dir, const char *user, struct cluster **ret, struct aside_status *err)
 {
 	CLEANUP(freep) char *home = NULL; /* absolute: the child works in "/", and libpq takes a relative host for a name */
 	struct cluster *cluster = calloc(1, sizeof *cluster);
-	char version[PATH_BYTES + 16];
 	enum aside_code code;
 
 	if (cluster == NULL)
@@ -167,12 +174,11 @@ enum aside_code cluster_start(const char *data_dir, const char *user, struct clu
 		code = lock_folder(cluster, home, err);
 	if (code == ASIDE_OK)
 		code = name_paths(cluster, home, err);
-	(void)snprintf(version, sizeof version, "%s/PG_VERSION", cluster->data);
 	if (code == ASIDE_OK)
 		code = make_dir(cluster, cluster->data, 0700, err);
 	if (code == ASIDE_OK)
 		code = make_dir(cluster, cluster->socket, 0700, err);
-	if (code == ASIDE_OK && access(version, F_OK) != 0)
+	if (code == ASIDE_OK && !cluster_exists(home))
 		code = make_cluster(cluster, err);
 	if (code == ASIDE_OK)
 		code = postmaster_start(&cluster->postmaster, &cluster->child, cluster->data, cluster->socket, cluster->dsn, err);

@@ -10,6 +10,9 @@ struct cluster;
 #define CLUSTER_INITDB CLUSTER_BINARIES "/initdb"
 #define CLUSTER_POSTGRES CLUSTER_BINARIES "/postgres"
 
+/* Whether there is a cluster in data_dir. */
+bool cluster_exists(const char *data_dir);
+
 /* Makes the cluster in data_dir/postgres if there is none, starts it, waits until it answers, and from then on starts
  * it again whenever it dies.  As root it runs as `user`. */
 enum aside_code cluster_start(const char *data_dir, const char *user, struct cluster **ret,

@@ -90,12 +90,26 @@ struct applied {
 	unsigned servers; /* what servers must know to work with those that are newer than ours; 0: there are none */
 };
 
+static bool has_failed_with(const PGresult *rows, const char *sqlstate)
+{
+	const char *actual = PQresultErrorField(rows, PG_DIAG_SQLSTATE);
+
+	return actual != NULL && strcmp(actual, sqlstate) == 0;
+}
+
 /* undefined_table: nobody has migrated the database yet. */
 static bool is_new(const PGresult *rows)
 {
-	const char *sqlstate = PQresultErrorField(rows, PG_DIAG_SQLSTATE);
+	return has_failed_with(rows, "42P01");
+}
 
-	return sqlstate != NULL && strcmp(sqlstate, "42P01") == 0;
+/* To read aside_migration; insufficient_privilege: whose login it is. */
+static enum aside_code cannot_read(PGconn *pg, const PGresult *rows, struct aside_status *err)
+{
+	if (has_failed_with(rows, "42501"))
+		return fail(err, ASIDE_FAILED_PRECONDITION, "ROLE", "the role %s may not read aside_migration:"
+				" a server's must be a member of aside_app, and who migrates the schema's owner", PQuser(pg));
+	return failed(pg, "aside_migration", err);
 }
 
 /* Fails where one of ours was applied with other content. */
@@ -104,7 +118,7 @@ static enum aside_code read_applied(PGconn *pg, const struct migrations *ours, s
 	CLEANUP(clearp) PGresult *rows = PQexec(pg, "SELECT version, servers, sha256 FROM aside_migration ORDER BY version");
 
 	if (PQresultStatus(rows) != PGRES_TUPLES_OK && !is_new(rows))
-		return failed(pg, "aside_migration", err);
+		return cannot_read(pg, rows, err);
 	*ret = (struct applied){ .n = (unsigned)PQntuples(rows) };
 	for (unsigned i = 0; i < ret->n; i++) {
 		unsigned version = (unsigned)strtoul(PQgetvalue(rows, (int)i, 0), NULL, 10);
@@ -140,6 +154,7 @@ static enum aside_code undo(PGconn *pg, const struct migration *migration, struc
 {
 	char record[RECORD_CHARS];
 
+	log_info("event=migrate_undo version=%u name=%s", migration->version, migration->name);
 	(void)snprintf(record, sizeof record, "DELETE FROM aside_migration WHERE version = %u", migration->version);
 	return script_run(pg, migration->name, &migration->down, record, err);
 }
@@ -211,7 +226,7 @@ enum aside_code migrate_status(const char *dsn, const struct migrations *migrati
 		return code;
 	CLEANUP(clearp) PGresult *applied = PQexec(pg, select_applied);
 	if (PQresultStatus(applied) != PGRES_TUPLES_OK && !is_new(applied))
-		return failed(pg, "aside_migration", err);
+		return cannot_read(pg, applied, err);
 	CLEANUP(clearp) PGresult *running = PQexec(pg, select_running);
 	if (PQresultStatus(running) != PGRES_TUPLES_OK)
 		return failed(pg, "pg_locks", err);

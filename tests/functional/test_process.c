@@ -1,4 +1,4 @@
-/* The server as a program: how it ends, what it refuses to start with, and its migrations. */
+/* The server as a program: how it ends, and what it refuses to start with. */
 #include "world.h"
 
 #include <signal.h>
@@ -8,12 +8,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "aside/rpc/v1/health.stub.h"
 #include "keys.h"
+#include "program.h"
 #include "raw.h"
 
 #define CHECK "/aside.rpc.v1.HealthService/Check"
@@ -140,31 +140,6 @@ static void an_endless_call_does_not_hold_the_end_up(void **state)
 
 /* ── the program ─────────────────────────────────────────────────────────────────────────────────── */
 
-/* Runs the server with `arguments` to its end: its exit status, and what it said on both outputs. */
-static int run(char *ret_said, size_t size, const char *fmt, ...) ASIDE_PRINTF(3, 4);
-static int run(char *ret_said, size_t size, const char *fmt, ...)
-{
-	char command[1024];
-	va_list ap;
-	size_t used = (size_t)snprintf(command, sizeof command, "exec %s ", getenv("ASIDE_SERVER_PROGRAM"));
-
-	va_start(ap, fmt);
-	used += (size_t)vsnprintf(command + used, sizeof command - used, fmt, ap);
-	va_end(ap);
-	(void)snprintf(command + used, sizeof command - used, " 2>&1 </dev/null");
-	FILE *out = popen(command, "re");
-	assert_non_null(out);
-	ret_said[fread(ret_said, 1, size - 1, out)] = '\0';
-	int ended = pclose(out);
-	return WIFEXITED(ended) ? WEXITSTATUS(ended) : 128 + WTERMSIG(ended);
-}
-
-static void assert_said(const char *said, const char *words)
-{
-	if (strstr(said, words) == NULL)
-		fail_msg("expected \"%s\" in: %s", words, said);
-}
-
 static void a_data_folder_is_one_servers(void **state)
 {
 	char said[4096];
@@ -174,6 +149,17 @@ static void a_data_folder_is_one_servers(void **state)
 	assert_said(said, "data-0");
 	assert_said(said, "another aside-server");
 	assert_done(send_text(JOHNNY, new_page(), 1, "Hello")); /* the first one has not noticed */
+}
+
+static void what_never_began_is_not_drained(void **state)
+{
+	char said[4096];
+	(void)state;
+
+	assert_int_equal(run(said, sizeof said, "--database '%s' --data %s/nowhere", aside_harness_database(harness),
+				aside_harness_folder(harness)), 1);
+	assert_said(said, "nowhere/aside.sock: the folder of the socket is missing");
+	assert_null(strstr(said, "event=drained"));
 }
 
 /* As root: PostgreSQL runs as somebody else, and must find its way to its files. */
@@ -374,65 +360,6 @@ static void files_are_as_many_as_the_hard_limit_allows(void **state)
 	assert_int_equal(aside_harness_stop(here), 0);
 }
 
-/* ── migrations ──────────────────────────────────────────────────────────────────────────────────── */
-
-static void migrations_go_up_and_down(void **state)
-{
-	char said[8192], dsn[512];
-	int64_t n;
-	(void)state;
-
-	world_sql("CREATE DATABASE migrations");
-	(void)snprintf(dsn, sizeof dsn, "'host=%s/data-0/socket user=aside dbname=migrations'", aside_harness_folder(harness));
-	/* As in the image: with settings of a server, whose keys are not there. */
-	assert_int_equal(run(said, sizeof said, "--database %s --keys /nowhere migrate status", dsn), 0);
-	assert_said(said, "0001");
-	assert_said(said, "pending");
-	assert_null(strstr(said, "applied"));
-	assert_int_equal(run(said, sizeof said, "--database %s --data %s/none", dsn, aside_harness_folder(harness)), 1);
-	assert_said(said, "migrate up");
-	assert_int_equal(run(said, sizeof said, "--database %s migrate up", dsn), 0);
-	assert_int_equal(run(said, sizeof said, "--database %s migrate up", dsn), 0);
-	assert_int_equal(run(said, sizeof said, "--database %s migrate status", dsn), 0);
-	assert_null(strstr(said, "pending"));
-	n = world_sql("SELECT count(*) FROM aside_migration");
-	for (int64_t i = 0; i < n; i++)
-		assert_int_equal(run(said, sizeof said, "--database %s migrate down", dsn), 0);
-	assert_int_equal(run(said, sizeof said, "--database %s migrate status", dsn), 0);
-	assert_null(strstr(said, "applied"));
-	assert_int_equal(run(said, sizeof said, "--database %s migrate sideways", dsn), 2);
-	assert_said(said, "sideways");
-}
-
-/* The database is told that it cannot keep every text before it is given one. */
-static void a_database_of_another_encoding_is_refused(void **state)
-{
-	char said[8192], dsn[512];
-	(void)state;
-
-	world_sql("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
-	(void)snprintf(dsn, sizeof dsn, "'%s dbname=latin'", aside_harness_database(harness));
-	assert_int_equal(run(said, sizeof said, "--database %s migrate up", dsn), 1);
-	assert_said(said, "UTF8, not LATIN1");
-}
-
-static void a_changed_migration_is_refused(void **state)
-{
-	char said[8192];
-	(void)state;
-
-	world_sql("UPDATE aside_migration SET sha256 = reverse(sha256) WHERE version = 1");
-	assert_int_equal(run(said, sizeof said, "--database '%s' migrate up", aside_harness_database(harness)), 1);
-	assert_said(said, "migration 1 was applied with other content");
-	assert_int_equal(run(said, sizeof said, "--database '%s' --data %s/none", aside_harness_database(harness), aside_harness_folder(harness)), 1);
-	assert_said(said, "migration 1 was applied with other content");
-	world_sql("UPDATE aside_migration SET sha256 = reverse(sha256) WHERE version = 1");
-	world_sql("INSERT INTO aside_migration (version, servers, name, sha256) VALUES (9999, 9999, 'future', '')");
-	assert_int_equal(run(said, sizeof said, "--database '%s' migrate up", aside_harness_database(harness)), 1);
-	assert_said(said, "newer server");
-	world_sql("DELETE FROM aside_migration WHERE version = 9999");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -440,15 +367,13 @@ int main(void)
 		cmocka_unit_test(many_calls_are_answered_before_the_end),
 		cmocka_unit_test(an_endless_call_does_not_hold_the_end_up),
 		cmocka_unit_test(a_data_folder_is_one_servers),
+		cmocka_unit_test(what_never_began_is_not_drained),
 		cmocka_unit_test(a_narrow_umask_does_no_harm),
 		cmocka_unit_test(wrong_settings_are_named),
 		cmocka_unit_test(a_file_where_a_socket_should_be_is_kept),
 		cmocka_unit_test(a_certificate_and_its_key_belong_together),
 		cmocka_unit_test(settings_can_be_looked_at),
 		cmocka_unit_test(files_are_as_many_as_the_hard_limit_allows),
-		cmocka_unit_test(migrations_go_up_and_down),
-		cmocka_unit_test(a_database_of_another_encoding_is_refused),
-		cmocka_unit_test(a_changed_migration_is_refused),
 	};
 	const struct aside_harness_options options = { .servers = 2,
 		.flags = (const char *[]){ "--drain-timeout", "3", NULL } };
