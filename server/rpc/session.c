@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "../log.h"
 #include "server.h"
 #include "task.h"
 
@@ -177,10 +178,17 @@ void session_kill(struct session *session)
 	end_turns(session);
 }
 
-void session_break(struct session *session, const char *why)
+void session_leave(struct session *session, const char *why)
 {
 	session->broken = why;
 	session_kill(session);
+}
+
+void session_break(struct session *session, const char *why)
+{
+	if (session->state != SESSION_DEAD)
+		log_info("event=session_broken connection=%u message=\"%s\"", session->connection, why);
+	session_leave(session, why);
 }
 
 void session_refuse(struct turn *turn, uint64_t number, uint64_t last_call_id, const char *why)

@@ -165,7 +165,10 @@ void session_set_due(struct session *session);
 /* DEAD: its turns are dropped.  The calls stay in the table, for the caller to cancel. */
 void session_kill(struct session *session);
 
-/* The same for a peer that broke the rules, or leaves: its turns tell it so.  `why` is kept. */
+/* The same for a peer that leaves: its turns tell it so.  `why` is kept. */
+void session_leave(struct session *session, const char *why);
+
+/* The same for a peer that broke the rules, which is logged. */
 void session_break(struct session *session, const char *why);
 
 /* Answers a request of a session that is not, or no longer, there. */

@@ -19,7 +19,7 @@ static void handle_frame(struct session *session, const struct frame *frame)
 		return;
 	}
 	if (frame->kind == FRAME_GOAWAY && session->state == SESSION_OPEN) {
-		session_break(session, "the client has left");
+		session_leave(session, "the client has left");
 		return;
 	}
 	if (frame->kind == FRAME_HELLO) {

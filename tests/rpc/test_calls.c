@@ -2,8 +2,13 @@
 #include "asking.h"
 
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include "log.h"
 #include "store/op.h"
 
 static struct server *server;
@@ -257,8 +262,35 @@ static void plain_calls_of_a_lost_peer_are_cancelled(void **state)
 
 /* ── peers that break the rules ──────────────────────────────────────────────────────────────────── */
 
+/* From now on the log, with all of what a server usually says, goes into a file; what was standard error. */
+static int log_to(int file)
+{
+	int before = dup(STDERR_FILENO);
+
+	assert_true(before >= 0);
+	assert_int_equal(dup2(file, STDERR_FILENO), STDERR_FILENO);
+	log_init(LOG_INFO); /* the next server of a test has it as before */
+	return before;
+}
+
+/* Ends that: whether a line of it has `words`. */
+static bool logged(int file, int before, const char *words)
+{
+	char text[4096];
+	ssize_t n = pread(file, text, sizeof text - 1, 0);
+
+	assert_int_equal(dup2(before, STDERR_FILENO), STDERR_FILENO);
+	assert_true(n >= 0);
+	text[n] = '\0';
+	close(before);
+	close(file);
+	return strstr(text, words) != NULL;
+}
+
 static void a_frame_that_cannot_be_read_ends_the_session(void **state)
 {
+	int log = memfd_create("log", MFD_CLOEXEC), before = log_to(log);
+	char line[128];
 	static const uint8_t cut[] = { 0x1A, 0x02, 0x08, 0xFF };
 	(void)state;
 
@@ -268,11 +300,17 @@ static void a_frame_that_cannot_be_read_ends_the_session(void **state)
 	peer_put_call(&peer, 2, "/x", NULL); /* which nobody will answer */
 	peer_send(&peer);
 	peer_wait_goaway(&peer, "a frame that cannot be read");
+	(void)snprintf(line, sizeof line, "level=info event=session_broken connection=%u message=\"a frame that cannot be read\"\n",
+			peer.connection);
+	peer_server_close(server); /* who has visited the session writes its lines at the end */
+	server = asking_server();
+	assert_true(logged(log, before, line));
 }
 
 /* So that nothing is on its way when it closes the connection. */
 static void a_client_that_leaves_gets_back_all_its_requests(void **state)
 {
+	int log = memfd_create("log", MFD_CLOEXEC), before = log_to(log);
 	(void)state;
 
 	peer_greet(&peer, 1, 1);
@@ -286,6 +324,9 @@ static void a_client_that_leaves_gets_back_all_its_requests(void **state)
 	assert_int_equal(peer_parked(&peer), 0);
 	asking_answer();
 	peer_expect_nothing(&peer);
+	peer_server_close(server);
+	server = asking_server();
+	assert_false(logged(log, before, "event=session_broken")); /* it may */
 }
 
 int main(void)
