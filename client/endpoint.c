@@ -9,7 +9,7 @@
 #include "channel.h"
 #include "wire/status.h"
 
-#define BACKOFF_TRIES_MAX 7 /* some two seconds: well within what a call waits for a connection */
+#define BACKOFF_TRIES_MAX 6 /* a second at most: several are well within what a call waits for a connection */
 #define MESSAGE_BYTES_MAX (1u << 20) /* frames beyond this go in the next message */
 
 /* Whether the server has answered HELLO. */
@@ -373,7 +373,7 @@ void endpoint_connect(struct endpoint *endpoint, int64_t now_us)
 {
 	if (connect_link(endpoint, NULL) == ASIDE_OK)
 		return;
-	endpoint->unanswered += UNANSWERED_MAX;
+	endpoint->unanswered = (endpoint->unanswered < UNANSWERED_MAX ? UNANSWERED_MAX : endpoint->unanswered) + 1;
 	connect_later(endpoint, now_us);
 }
 
