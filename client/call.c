@@ -59,7 +59,7 @@ static void set_times(struct pending *call, const struct aside_options *channel,
 	call->deadline_us = now + (timeout_ms < most_ms ? timeout_ms : most_ms) * 1000ll;
 	if (options->deadline_us != 0 && options->deadline_us < call->deadline_us)
 		call->deadline_us = options->deadline_us;
-	call->give_up_us = options->wait_for_ready ? call->deadline_us : now + channel->connect_timeout_ms * 1000ll;
+	call->give_up_us = options->wait_for_ready ? INT64_MAX : now + channel->connect_timeout_ms * 1000ll;
 	if (options->hedge_after_ms != 0 && call->method->idempotency == ASIDE_NO_SIDE_EFFECTS && !streams)
 		call->hedge_us = now + options->hedge_after_ms * 1000ll;
 }

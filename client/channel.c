@@ -14,7 +14,10 @@ static const struct failure lost = { ASIDE_UNAVAILABLE, "CONNECTION_LOST",
 	"the connection was lost; whether the call was executed is unknown", false };
 static const struct failure not_connected = { ASIDE_UNAVAILABLE, "NOT_CONNECTED", "no server could be reached", true };
 static const struct failure leaving = { ASIDE_UNAVAILABLE, "DRAINING", "the server shuts down and did not take the call", true };
-static const struct failure late = { ASIDE_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the deadline passed", false };
+/* Not executed, that is, unless it was sent: pending_status(). */
+static const struct failure late = { ASIDE_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the deadline passed", true };
+static const struct failure late_alone = { ASIDE_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED",
+	"the deadline passed before a server could be reached", true };
 static const struct failure no_memory = { ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory", true };
 
 int64_t channel_now_us(void)
@@ -259,7 +262,7 @@ static void end_late(struct aside_channel *channel, struct pending *call, int64_
 	for (unsigned i = 0; i < ATTEMPTS_AT_ONCE; i++)
 		if (call->attempts[i].state == ATTEMPT_SENT && call->stream == NULL)
 			balance_failed(call->attempts[i].endpoint, now);
-	channel_end(channel, call, &late);
+	channel_end(channel, call, call->state == PENDING_WAITING && call->tries == 0 ? &late_alone : &late);
 }
 
 /* Asks a second server, where there is one. */
@@ -274,12 +277,12 @@ static void hedge(struct aside_channel *channel, struct pending *call, int64_t n
 
 static void on_timer(struct aside_channel *channel, struct pending *call, int64_t now)
 {
-	if (call->deadline_us <= now) {
-		end_late(channel, call, now);
+	if (call->state == PENDING_WAITING && call->give_up_us <= now && call->give_up_us <= call->deadline_us) {
+		channel_end(channel, call, call->maybe_executed ? &lost : &not_connected);
 		return;
 	}
-	if (call->state == PENDING_WAITING && call->give_up_us <= now) {
-		channel_end(channel, call, call->maybe_executed ? &lost : &not_connected);
+	if (call->deadline_us <= now) {
+		end_late(channel, call, now);
 		return;
 	}
 	if (call->hedge_us != 0 && call->hedge_us <= now)

@@ -189,6 +189,46 @@ static void a_bad_ca_file_is_named(void **state)
 	}
 }
 
+/* ── deadlines ───────────────────────────────────────────────────────────────────────────────────── */
+
+static struct aside_status call_nobody(uint32_t connect_timeout_ms, const struct aside_call_options *options)
+{
+	const struct aside_options patience = { .connect_timeout_ms = connect_timeout_ms };
+	struct aside_channel *channel = open_channel("tcp://127.0.0.1:1", &patience);
+	Echo__V1__EchoRequest request = ECHO__V1__ECHO_REQUEST__INIT;
+	Echo__V1__EchoResponse *response = NULL;
+	struct aside_status status;
+
+	assert_int_not_equal(echo_v1_echo_service_echo(channel, &request, options, &response, &status), ASIDE_OK);
+	aside_channel_close(channel);
+	return status;
+}
+
+static void what_never_left_was_not_executed(void **state)
+{
+	struct aside_call_options options = { .timeout_ms = 50 };
+	struct aside_status status = call_nobody(60000, &options);
+
+	(void)state;
+	assert_int_equal(status.code, ASIDE_DEADLINE_EXCEEDED);
+	assert_true(status.not_executed);
+	options.wait_for_ready = true; /* until the deadline, that is */
+	status = call_nobody(10, &options);
+	assert_int_equal(status.code, ASIDE_DEADLINE_EXCEEDED);
+	assert_true(status.not_executed);
+}
+
+static void no_connection_is_told_rather_than_the_deadline(void **state)
+{
+	struct aside_call_options options = { .timeout_ms = 50 };
+	struct aside_status status = call_nobody(50, &options);
+
+	(void)state;
+	assert_int_equal(status.code, ASIDE_UNAVAILABLE);
+	assert_string_equal(status.reason, "NOT_CONNECTED");
+	assert_true(status.not_executed);
+}
+
 /* ── how a channel stands ────────────────────────────────────────────────────────────────────────── */
 
 static void a_connection_that_is_old_is_made_anew(void **state)
@@ -416,6 +456,8 @@ int main(void)
 		cmocka_unit_test(a_channel_is_not_ready_with_a_server_struck_off),
 		cmocka_unit_test(what_is_no_address_is_refused),
 		cmocka_unit_test(a_bad_ca_file_is_named),
+		cmocka_unit_test(what_never_left_was_not_executed),
+		cmocka_unit_test(no_connection_is_told_rather_than_the_deadline),
 		cmocka_unit_test(a_connection_that_is_old_is_made_anew),
 		cmocka_unit_test(a_connection_without_calls_is_closed),
 		cmocka_unit_test(the_state_can_be_watched),

@@ -229,6 +229,7 @@ static void a_deadline_cancels_at_the_server(void **state)
 	uint64_t id = call->call_id;
 	assert_true(peer_hear(&peer, FRAME_CANCEL)->call_id == id);
 	assert_int_equal(wait_for(&ending), ASIDE_DEADLINE_EXCEEDED);
+	assert_false(ending.status.not_executed); /* it had left */
 	aside_channel_close(channel);
 	peer_close(&peer);
 }

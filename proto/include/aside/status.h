@@ -63,7 +63,8 @@ struct aside_status {
 	char domain[24];   /* "aside.v1" (the service) or "aside.rpc.v1" (the runtime) */
 	char message[256]; /* for developers, in English; may change */
 	uint64_t retry_after_us; /* 0: waiting is not known to help */
-	/* With ASIDE_UNAVAILABLE and ASIDE_RESOURCE_EXHAUSTED: the call was certainly not executed. */
+	/* With ASIDE_UNAVAILABLE, ASIDE_RESOURCE_EXHAUSTED and ASIDE_DEADLINE_EXCEEDED: the call was certainly not executed;
+	 * without, its outcome is unknown. */
 	bool not_executed;
 	uint8_t n_violations;
 	uint8_t n_facts;
