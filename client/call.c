@@ -15,7 +15,18 @@
 
 /* ── the request ─────────────────────────────────────────────────────────────────────────────────── */
 
-static enum aside_code check_sizes(const struct aside_method *method, size_t request, const struct aside_call_options *options,
+/* The first key that is none: lower case letters, digits, '-', '_', '.'.  NULL: all are. */
+static const char *find_bad_key(const struct aside_call_options *options)
+{
+	for (size_t i = 0; i < options->n_metadata; i++) {
+		const char *key = options->metadata[i].key;
+		if (key[0] == '\0' || key[strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789-_.")] != '\0')
+			return key;
+	}
+	return NULL;
+}
+
+static enum aside_code check_parts(const struct aside_method *method, size_t request, const struct aside_call_options *options,
 		size_t *ret_metadata, struct aside_status *err)
 {
 	size_t n = options->n_metadata;
@@ -26,6 +37,10 @@ static enum aside_code check_sizes(const struct aside_method *method, size_t req
 	if (n >= METADATA_MAX || *ret_metadata > METADATA_BYTES_MAX - 32)
 		return fail(err, ASIDE_INVALID_ARGUMENT, "METADATA_TOO_LARGE", "more than %d entries or 8 KiB of metadata",
 				METADATA_MAX - 1);
+	const char *key = find_bad_key(options);
+	if (key != NULL)
+		return fail(err, ASIDE_INVALID_ARGUMENT, "METADATA_KEY_INVALID",
+				"'%.64s' is no name of metadata: lower case letters, digits, '-', '_', '.'", key);
 	if (request > method->request_bytes)
 		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE", "the request has %zu bytes; at most %u", request,
 				method->request_bytes);
@@ -68,7 +83,7 @@ static enum aside_code create(const struct aside_method *method, const ProtobufC
 		const struct aside_call_options *options, struct pending **ret, struct aside_status *err)
 {
 	size_t size = request != NULL ? protobuf_c_message_get_packed_size(request) : 0, metadata, n = options->n_metadata;
-	enum aside_code code = check_sizes(method, size, options, &metadata, err);
+	enum aside_code code = check_parts(method, size, options, &metadata, err);
 	struct pending *call;
 
 	if (code != ASIDE_OK)

@@ -189,6 +189,24 @@ static void a_bad_ca_file_is_named(void **state)
 	}
 }
 
+static void metadata_has_names(void **state)
+{
+	static const char *const names[] = { "", "Upper", "a b", "a:b", "caf\xc3\xa9", "line\n" };
+	struct aside_channel *channel = open_channel("tcp://127.0.0.1:1", NULL);
+	Echo__V1__EchoRequest request = ECHO__V1__ECHO_REQUEST__INIT;
+	Echo__V1__EchoResponse *response = NULL;
+	struct aside_status status;
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(names); i++) {
+		struct aside_metadata metadata[] = { { "a-good_name.1", "x", 1 }, { names[i], "x", 1 } };
+		struct aside_call_options options = { .metadata = metadata, .n_metadata = 2 };
+		assert_int_equal(echo_v1_echo_service_echo(channel, &request, &options, &response, &status), ASIDE_INVALID_ARGUMENT);
+		assert_string_equal(status.reason, "METADATA_KEY_INVALID");
+	}
+	aside_channel_close(channel);
+}
+
 /* ── deadlines ───────────────────────────────────────────────────────────────────────────────────── */
 
 static struct aside_status call_nobody(uint32_t connect_timeout_ms, const struct aside_call_options *options)
@@ -456,6 +474,7 @@ int main(void)
 		cmocka_unit_test(a_channel_is_not_ready_with_a_server_struck_off),
 		cmocka_unit_test(what_is_no_address_is_refused),
 		cmocka_unit_test(a_bad_ca_file_is_named),
+		cmocka_unit_test(metadata_has_names),
 		cmocka_unit_test(what_never_left_was_not_executed),
 		cmocka_unit_test(no_connection_is_told_rather_than_the_deadline),
 		cmocka_unit_test(a_connection_that_is_old_is_made_anew),

@@ -49,7 +49,8 @@ struct aside_options {
 	size_t n_interceptors; /* at most ASIDE_INTERCEPTORS_MAX */
 };
 
-/* One name and value beside a call's messages.  Names: lower case letters, digits, '-', '_', '.'. */
+/* One name and value beside a call's messages.  Names: lower case letters, digits, '-', '_', '.'; others are refused
+ * with INVALID_ARGUMENT, reason METADATA_KEY_INVALID. */
 struct aside_metadata {
 	const char *key;
 	const void *value;
