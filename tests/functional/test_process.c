@@ -117,6 +117,22 @@ static void many_calls_are_answered_before_the_end(void **state)
 	assert_int_equal(aside_harness_restart(harness, 0, &status), ASIDE_OK);
 }
 
+static void the_harness_knows_its_servers(void **state)
+{
+	unsigned beyond = 0;
+
+	(void)state;
+	while (aside_harness_address(harness, beyond) != NULL)
+		beyond++;
+	assert_int_equal(beyond, 2);
+	assert_null(aside_harness_listener(harness, beyond, 0));
+	assert_null(aside_harness_channel(harness, beyond));
+	assert_int_equal(aside_harness_terminate(harness, 1), 0);
+	assert_int_equal(aside_harness_pid(harness, 1), 0);
+	assert_int_equal(aside_harness_terminate(harness, 1), -1); /* it has ended */
+	assert_int_equal(aside_harness_restart(harness, 1, &status), ASIDE_OK);
+}
+
 /* A call that does not end holds the server up to --drain-timeout, and no longer. */
 static void an_endless_call_does_not_hold_the_end_up(void **state)
 {
@@ -365,6 +381,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_under_way_is_answered_before_the_end),
 		cmocka_unit_test(many_calls_are_answered_before_the_end),
+		cmocka_unit_test(the_harness_knows_its_servers),
 		cmocka_unit_test(an_endless_call_does_not_hold_the_end_up),
 		cmocka_unit_test(a_data_folder_is_one_servers),
 		cmocka_unit_test(what_never_began_is_not_drained),

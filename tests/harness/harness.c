@@ -268,17 +268,17 @@ int aside_harness_stop(struct aside_harness *harness)
 
 const char *aside_harness_address(const struct aside_harness *harness, unsigned server)
 {
-	return harness->servers[server].address;
+	return server < harness->n_servers ? harness->servers[server].address : NULL;
 }
 
 const char *aside_harness_listener(const struct aside_harness *harness, unsigned server, unsigned nth)
 {
-	return nth < ASIDE_HARNESS_FLAGS_MAX ? harness->servers[server].listeners[nth + 1] : NULL;
+	return server < harness->n_servers && nth < ASIDE_HARNESS_FLAGS_MAX ? harness->servers[server].listeners[nth + 1] : NULL;
 }
 
 struct aside_channel *aside_harness_channel(const struct aside_harness *harness, unsigned server)
 {
-	return harness->servers[server].channel;
+	return server < harness->n_servers ? harness->servers[server].channel : NULL;
 }
 
 const char *aside_harness_database(const struct aside_harness *harness)

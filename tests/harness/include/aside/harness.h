@@ -59,14 +59,16 @@ ASIDE_API enum aside_code aside_harness_start(const struct aside_harness_options
  * what is wrong.  NULL is fine: 0. */
 ASIDE_API int aside_harness_stop(struct aside_harness *harness);
 
-/* "ipc:///tmp/…/server-0.sock".  Borrowed from the harness.  Stays the same over restarts. */
+/* In what follows `server` is a server's number, from 0. */
+
+/* "ipc:///tmp/…/server-0.sock"; NULL if there are not so many servers.  Borrowed from the harness.  Stays the same over restarts. */
 ASIDE_API const char *aside_harness_address(const struct aside_harness *harness, unsigned server);
 
 /* The nth address, from 0, among the --listen flags and then --http ("http://127.0.0.1:PORT"), with its real
- * port, as it was last started.  NULL if there are not so many.  Borrowed until the server's next start. */
+ * port, as it was last started.  NULL if there are not so many, of either.  Borrowed until the server's next start. */
 ASIDE_API const char *aside_harness_listener(const struct aside_harness *harness, unsigned server, unsigned nth);
 
-/* A channel to one server, open as long as the harness.  Borrowed. */
+/* A channel to one server, open as long as the harness; NULL if there are not so many.  Borrowed. */
 ASIDE_API struct aside_channel *aside_harness_channel(const struct aside_harness *harness, unsigned server);
 
 /* What the servers connect to, for libpq.  Borrowed from the harness. */
@@ -82,7 +84,7 @@ ASIDE_API pid_t aside_harness_pid(const struct aside_harness *harness, unsigned 
 ASIDE_API void aside_harness_crash(struct aside_harness *harness, unsigned server);
 
 /* SIGTERM, and waits for the end: its exit status, or 128 and the number of the signal that ended it.  A
- * server that has not ended after a minute is killed. */
+ * server that has not ended after a minute is killed.  -1 of one that has ended already. */
 ASIDE_API int aside_harness_terminate(struct aside_harness *harness, unsigned server);
 
 /* Starts a server that has ended, and waits until it serves.  Fails as aside_harness_start() does, but leaves
