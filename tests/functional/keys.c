@@ -91,37 +91,46 @@ bool certificate_make(const char *name, const char *both_path, const char *certi
 	return ok;
 }
 
-char *token_make(jwt_alg_t alg, const char *pem, const char *kid, const char *subject, const char *scope, long ttl_s)
+/* NULL: it cannot be. */
+static char *sign(jwt_t *jwt, jwt_alg_t alg, const char *pem)
 {
 	char *text = NULL;
-	jwt_t *jwt = NULL;
 
-	if (jwt_new(&jwt) != 0)
-		return NULL;
-	jwt_add_header(jwt, "kid", kid);
-	jwt_add_grant(jwt, "sub", subject);
-	if (scope != NULL)
-		jwt_add_grant(jwt, "scope", scope);
-	jwt_add_grant_int(jwt, "exp", (long)time(NULL) + ttl_s);
 	if (jwt_set_alg(jwt, alg, (const unsigned char *)pem, pem != NULL ? (int)strlen(pem) : 0) == 0)
 		text = jwt_encode_str(jwt);
 	jwt_free(jwt);
 	return text;
 }
 
-char *token_make_with(const struct key_pair *key, const char *kid, const char *subject, const char *claims)
+static jwt_t *begin(const char *kid, const char *subject, long ttl_s)
 {
-	char *text = NULL;
 	jwt_t *jwt = NULL;
 
 	if (jwt_new(&jwt) != 0)
 		return NULL;
 	jwt_add_header(jwt, "kid", kid);
 	jwt_add_grant(jwt, "sub", subject);
-	jwt_add_grant_int(jwt, "exp", (long)time(NULL) + 60);
-	if (jwt_add_grants_json(jwt, claims) == 0 && jwt_set_alg(jwt, JWT_ALG_ES256, (const unsigned char *)key->private_pem,
-								 (int)strlen(key->private_pem)) == 0)
-		text = jwt_encode_str(jwt);
+	jwt_add_grant_int(jwt, "exp", (long)time(NULL) + ttl_s);
+	return jwt;
+}
+
+char *token_make(jwt_alg_t alg, const char *pem, const char *kid, const char *subject, const char *scope, long ttl_s)
+{
+	jwt_t *jwt = begin(kid, subject, ttl_s);
+
+	if (jwt == NULL)
+		return NULL;
+	if (scope != NULL)
+		jwt_add_grant(jwt, "scope", scope);
+	return sign(jwt, alg, pem);
+}
+
+char *token_make_with(const struct key_pair *key, const char *kid, const char *subject, const char *claims)
+{
+	jwt_t *jwt = begin(kid, subject, 60);
+
+	if (jwt != NULL && jwt_add_grants_json(jwt, claims) == 0)
+		return sign(jwt, JWT_ALG_ES256, key->private_pem);
 	jwt_free(jwt);
-	return text;
+	return NULL;
 }

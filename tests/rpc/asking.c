@@ -89,13 +89,27 @@ static const struct handler methods[] = {
 static const struct handlers handlers = { &echo_v1_echo_service, methods, N_OF(methods) };
 static const struct handlers *const all[] = { &handlers, NULL };
 
-struct server *asking_server(void)
+struct server *server;
+struct peer peer;
+
+int set_up(void **state)
 {
+	(void)state;
 	asking.n_ops = 0;
 	asking.n_asked = 0;
 	asking.n_ended = 0;
 	asking.full = false;
-	return peer_server(all, submit);
+	server = peer_server(all, submit);
+	peer_init(&peer, 0);
+	return 0;
+}
+
+int tear_down(void **state)
+{
+	(void)state;
+	peer_fini(&peer);
+	peer_server_close(server);
+	return 0;
 }
 
 static struct op *first(bool take)
@@ -147,19 +161,19 @@ unsigned asking_ended(void)
 	return asking.n_ended;
 }
 
-void asking_put(struct peer *peer, uint64_t call_id, const char *text)
+void asking_put(struct peer *caller, uint64_t call_id, const char *text)
 {
 	Echo__V1__EchoRequest request = ECHO__V1__ECHO_REQUEST__INIT;
 
 	request.payload = (ProtobufCBinaryData){ strlen(text), (uint8_t *)(uintptr_t)text };
-	peer_put_call(peer, call_id, ECHO, &request.base);
+	peer_put_call(caller, call_id, ECHO, &request.base);
 }
 
-void asking_expect(struct peer *peer, uint64_t call_id, const char *text)
+void asking_expect(struct peer *caller, uint64_t call_id, const char *text)
 {
 	struct frame frame;
 
-	peer_wait(peer, &frame);
+	peer_wait(caller, &frame);
 	assert_int_equal(frame.kind, FRAME_REPLY);
 	assert_int_equal(frame.call_id, call_id);
 	assert_int_equal(frame.code, ASIDE_OK);

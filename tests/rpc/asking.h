@@ -5,8 +5,13 @@
 
 #define ECHO "/echo.v1.EchoService/Echo"
 
-/* Forgets all; a server with these handlers. */
-struct server *asking_server(void);
+/* The server of a test, and a peer of it that has no session. */
+extern struct server *server;
+extern struct peer peer;
+
+/* Forgets all; begins and ends them. */
+int set_up(void **state);
+int tear_down(void **state);
 
 /* Waits for an operation; the first there is, borrowed. */
 const struct op *asking_first(void);
@@ -23,7 +28,7 @@ unsigned asking_ended(void);
 
 /* A call of Echo.  The texts "again", "lost" and "mute" have it ask twice, fail with NO_SUCH_ECHO, and forget the
  * response. */
-void asking_put(struct peer *peer, uint64_t call_id, const char *text);
+void asking_put(struct peer *caller, uint64_t call_id, const char *text);
 
 /* The next frame, which may be on its way, is the reply with this text. */
-void asking_expect(struct peer *peer, uint64_t call_id, const char *text);
+void asking_expect(struct peer *caller, uint64_t call_id, const char *text);

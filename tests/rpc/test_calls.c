@@ -11,25 +11,6 @@
 #include "log.h"
 #include "store/op.h"
 
-static struct server *server;
-static struct peer peer;
-
-static int set_up(void **state)
-{
-	(void)state;
-	server = asking_server();
-	peer_init(&peer, 0);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	peer_fini(&peer);
-	peer_server_close(server);
-	return 0;
-}
-
 static void send_echo(const char *text)
 {
 	asking_put(&peer, 1, text);
@@ -255,9 +236,9 @@ static void plain_calls_of_a_lost_peer_are_cancelled(void **state)
 	peer_leave(&peer);
 	peer_wait_parked(&peer, 0);
 	asking_answer();
-	peer_server_close(server); /* which waits for whoever visits the session */
+	(void)tear_down(NULL); /* which waits for whoever visits the session */
 	assert_int_equal(asking_ended(), 0);
-	server = asking_server();
+	(void)set_up(NULL);
 }
 
 /* ── peers that break the rules ──────────────────────────────────────────────────────────────────── */
@@ -302,8 +283,8 @@ static void a_frame_that_cannot_be_read_ends_the_session(void **state)
 	peer_wait_goaway(&peer, "a frame that cannot be read");
 	(void)snprintf(line, sizeof line, "level=info event=session_broken connection=%u message=\"a frame that cannot be read\"\n",
 			peer.connection);
-	peer_server_close(server); /* who has visited the session writes its lines at the end */
-	server = asking_server();
+	(void)tear_down(NULL); /* who has visited the session writes its lines at the end */
+	(void)set_up(NULL);
 	assert_true(logged(log, before, line));
 }
 
@@ -324,8 +305,8 @@ static void a_client_that_leaves_gets_back_all_its_requests(void **state)
 	assert_int_equal(peer_parked(&peer), 0);
 	asking_answer();
 	peer_expect_nothing(&peer);
-	peer_server_close(server);
-	server = asking_server();
+	(void)tear_down(NULL);
+	(void)set_up(NULL);
 	assert_false(logged(log, before, "event=session_broken")); /* it may */
 }
 

@@ -5,25 +5,6 @@
 
 #include "store/op.h"
 
-static struct server *server;
-static struct peer peer;
-
-static int set_up(void **state)
-{
-	(void)state;
-	server = asking_server();
-	peer_init(&peer, 0);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	peer_fini(&peer);
-	peer_server_close(server);
-	return 0;
-}
-
 /* ── what calls keep ─────────────────────────────────────────────────────────────────────────────── */
 
 static uint64_t kept_bytes(void)
