@@ -101,6 +101,16 @@ static enum aside_code check_default_socket(const char *data, struct aside_statu
 	return ASIDE_OK;
 }
 
+/* As RFC 6454, 6.2, writes it: what is not written so is no page's. */
+static enum aside_code check_origin(const char *origin, struct aside_status *err)
+{
+	const char *host = strstr(origin, "://");
+
+	if (host == NULL || host == origin || host[3] == '\0' || strchr(host + 3, '/') != NULL)
+		return config_bad(err, "origin", origin, "is not of the form https://HOST or https://HOST:PORT");
+	return ASIDE_OK;
+}
+
 /* ── files and folders ───────────────────────────────────────────────────────────────────────────── */
 
 /* None: who starts a server is not asked, and neither is nng's TLS. */
@@ -207,7 +217,7 @@ static enum aside_code check_replica(const struct config *config, struct aside_s
 /* As the server would: reads the keys, and who ipc's uids are. */
 static enum aside_code check_callers(const struct config *config, struct aside_status *err)
 {
-	struct auth_options options = { config->keys, config->ipc_user, config->audience };
+	struct auth_options options = { config->keys, config->ipc_user, config->audience, .quiet = !config->check };
 	struct aside_status why = { 0 };
 	struct auth *auth = NULL;
 	const char *flag;
@@ -240,6 +250,8 @@ enum aside_code config_check(const struct config *config, bool serves, struct as
 		code = check_default_socket(config->data, err);
 	for (size_t i = 0; config->listen[i] != NULL && code == ASIDE_OK; i++)
 		code = check_listen(config, config->listen[i], err);
+	for (size_t i = 0; config->origin[i] != NULL && code == ASIDE_OK; i++)
+		code = check_origin(config->origin[i], err);
 	if (code == ASIDE_OK)
 		code = check_tls(config->tls, err);
 	if (code == ASIDE_OK)

@@ -110,7 +110,7 @@ static enum aside_code listen_all(struct program *program, struct aside_status *
 static enum aside_code start(struct program *program, struct aside_status *err)
 {
 	const struct config *config = &program->config;
-	struct auth_options auth = { config->keys, config->ipc_user, config->audience };
+	struct auth_options auth = { config->keys, config->ipc_user, config->audience, false };
 	struct hub_options hub = { config->no_hints ? NULL : program->dsn, watch_sink };
 	struct store_options store = { program->dsn, config->read_database, config_number(config->write_lanes),
 		config_number(config->read_lanes), hub_committed, NULL };
@@ -147,6 +147,9 @@ static enum aside_code start(struct program *program, struct aside_status *err)
 		.event_days = config_number(config->keep_events) };
 	watch_init(program->hub);
 	builtin_init(program->server, program->handlers);
+	auth_warn_of_scopes(program->auth, builtin_asks_for);
+	if (config->keys == NULL && config->ipc_user[0] == NULL)
+		log_warning("event=nobody_served message=\"without --keys and --ipc-user nobody may call anything but health\"");
 	code = server_start(program->server, err);
 	if (code == ASIDE_OK && config->http != NULL)
 		code = http_open(&(struct http_options){ config->http, config->http_anywhere, program->server, program->store },
@@ -202,7 +205,7 @@ static void wait_for_end(struct program *program, const sigset_t *signals)
 		if (signal != SIGHUP)
 			continue;
 		if (auth_reload(program->auth, &err) == ASIDE_OK)
-			log_info("event=keys_reloaded");
+			log_info("event=keys_reloaded n=%zu", auth_count_keys(program->auth));
 		else
 			log_error("event=keys_kept message=\"%s\"", err.message);
 	}

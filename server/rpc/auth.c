@@ -7,12 +7,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jwt.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "../log.h"
 
 #define KEYS_MAX 32
 #define KEY_BYTES_MAX 8192
@@ -40,6 +44,7 @@ struct auth {
 		struct credentials credentials;
 	} ipc[IPC_USERS_MAX];
 	size_t n_ipc;
+	bool quiet;
 };
 
 bool principal_has_scope(const struct principal *principal, const char *scope)
@@ -88,30 +93,68 @@ static FILE *open_regular(const char *path)
 	return file;
 }
 
-static bool read_key(const char *dir, const char *name, struct key *ret)
+/* NULL, or why the text is no public key. */
+static const char *check_pem(const char *pem, int size)
+{
+	BIO *text = BIO_new_mem_buf(pem, size);
+	EVP_PKEY *key = text != NULL ? PEM_read_bio_PUBKEY(text, NULL, NULL, NULL) : NULL;
+	const char *why = key != NULL ? NULL : strstr(pem, "PRIVATE KEY") != NULL ? "holds a private key, which belongs to who signs" :
+									     "holds no public key, PEM";
+
+	EVP_PKEY_free(key);
+	BIO_free(text);
+	ERR_clear_error();
+	return why;
+}
+
+static bool is_key_name(const char *name)
+{
+	size_t length = strlen(name);
+
+	return length >= 5 && strcmp(name + length - 4, ".pem") == 0;
+}
+
+/* NULL, or why the file is no key. */
+static const char *read_key(const char *dir, const char *name, struct key *ret)
 {
 	char path[512];
-	size_t length = strlen(name);
+	size_t length = strlen(name) - 4;
 	FILE *file;
 
-	if (length < 5 || length - 4 >= sizeof ret->kid || strcmp(name + length - 4, ".pem") != 0)
-		return false;
+	if (length >= sizeof ret->kid)
+		return "has a name that is too long";
 	(void)snprintf(path, sizeof path, "%s/%s", dir, name);
 	file = open_regular(path);
 	if (file == NULL)
-		return false;
+		return "cannot be read, or is no regular file";
 	ret->size = (int)fread(ret->pem, 1, sizeof ret->pem - 1, file);
 	ret->pem[ret->size] = '\0';
 	fclose(file);
-	memcpy(ret->kid, name, length - 4);
-	ret->kid[length - 4] = '\0';
-	return strstr(ret->pem, "PUBLIC KEY") != NULL;
+	memcpy(ret->kid, name, length);
+	ret->kid[length] = '\0';
+	return check_pem(ret->pem, ret->size);
+}
+
+/* All of a folder; *err is of the last file that is no key. */
+static void read_keys(const struct auth *auth, DIR *dir, struct keys *keys, struct aside_status *err)
+{
+	const struct dirent *entry;
+
+	while ((entry = readdir(dir)) != NULL && keys->n < KEYS_MAX) {
+		const char *why = is_key_name(entry->d_name) ? read_key(auth->keys_dir, entry->d_name, &keys->keys[keys->n]) : NULL;
+		keys->n += is_key_name(entry->d_name) && why == NULL;
+		if (why == NULL)
+			continue;
+		(void)fail(err, ASIDE_FAILED_PRECONDITION, "NO_KEYS", "%s: no public key KID.pem: %s %s", auth->keys_dir, entry->d_name, why);
+		if (!auth->quiet)
+			log_warning("event=key_unread file=%s message=\"%s\"", entry->d_name, why);
+	}
 }
 
 enum aside_code auth_reload(struct auth *auth, struct aside_status *err)
 {
 	struct keys *keys, *old;
-	struct dirent *entry;
+	struct aside_status why;
 	DIR *dir;
 
 	if (auth->keys_dir == NULL)
@@ -125,12 +168,12 @@ enum aside_code auth_reload(struct auth *auth, struct aside_status *err)
 		return fail(err, ASIDE_FAILED_PRECONDITION, "KEYS_UNREADABLE", "%s: %s", auth->keys_dir,
 				strerror(errno));
 	}
-	while ((entry = readdir(dir)) != NULL && keys->n < KEYS_MAX)
-		keys->n += read_key(auth->keys_dir, entry->d_name, &keys->keys[keys->n]);
+	(void)fail(&why, ASIDE_FAILED_PRECONDITION, "NO_KEYS", "%s: no public key KID.pem", auth->keys_dir);
+	read_keys(auth, dir, keys, &why);
 	closedir(dir);
 	if (keys->n == 0) {
 		free(keys);
-		return fail(err, ASIDE_FAILED_PRECONDITION, "NO_KEYS", "%s: no public key KID.pem", auth->keys_dir);
+		return fail(err, why.code, why.reason, "%s", why.message);
 	}
 	pthread_rwlock_wrlock(&auth->lock);
 	old = auth->keys;
@@ -138,6 +181,14 @@ enum aside_code auth_reload(struct auth *auth, struct aside_status *err)
 	pthread_rwlock_unlock(&auth->lock);
 	free(old);
 	return ASIDE_OK;
+}
+
+size_t auth_count_keys(struct auth *auth)
+{
+	pthread_rwlock_rdlock(&auth->lock);
+	size_t n = auth->keys != NULL ? auth->keys->n : 0;
+	pthread_rwlock_unlock(&auth->lock);
+	return n;
 }
 
 /* ── tokens ──────────────────────────────────────────────────────────────────────────────────────── */
@@ -313,6 +364,19 @@ void auth_peer(const struct auth *auth, int64_t uid, struct principal *ret)
 			*ret = auth->ipc[i].credentials.principal;
 }
 
+void auth_warn_of_scopes(const struct auth *auth, bool (*is_known)(const char *scope, size_t length))
+{
+	for (size_t i = 0; i < auth->n_ipc; i++) {
+		const char *scope = auth->ipc[i].credentials.scopes;
+		for (size_t length; *(scope += strspn(scope, " ")) != '\0'; scope += length) {
+			length = strcspn(scope, " ");
+			if (!is_known(scope, length))
+				log_warning("event=scope_unknown uid=%lld scope=%.*s message=\"no method asks for it\"",
+						(long long)auth->ipc[i].uid, (int)length, scope);
+		}
+	}
+}
+
 /* Which looks in JSON as it does here. */
 static bool is_audience(const char *text)
 {
@@ -330,6 +394,7 @@ enum aside_code auth_open(const struct auth_options *options, struct auth **ret,
 	if (auth == NULL)
 		return fail(err, ASIDE_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
 	pthread_rwlock_init(&auth->lock, NULL);
+	auth->quiet = options->quiet;
 	auth->keys_dir = options->keys_dir != NULL ? strdup(options->keys_dir) : NULL;
 	auth->audience = options->audience != NULL ? strdup(options->audience) : NULL;
 	if (options->audience != NULL && (auth->audience == NULL || !is_audience(auth->audience))) {

@@ -30,6 +30,19 @@ const struct aside_service *builtin_find_service(const char *name, size_t length
 	return NULL;
 }
 
+bool builtin_asks_for(const char *scope, size_t length)
+{
+	if (strlen(ASIDE_SCOPE_ACT) == length && memcmp(ASIDE_SCOPE_ACT, scope, length) == 0)
+		return true;
+	for (size_t i = 0; the_handlers[i] != NULL; i++)
+		for (size_t k = 0; k < the_handlers[i]->service->n_methods; k++) {
+			const char *asked = the_handlers[i]->service->methods[k].scope;
+			if (asked != NULL && strlen(asked) == length && memcmp(asked, scope, length) == 0)
+				return true;
+		}
+	return false;
+}
+
 static enum aside_code list_services(struct call *call, const void *request, struct aside_status *err)
 {
 	Aside__Rpc__V1__ListServicesResponse *out = call_response(call);

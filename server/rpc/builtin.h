@@ -13,6 +13,9 @@ extern const struct handlers reflection_handlers;
 /* What they speak of.  Before server_start(). */
 void builtin_init(struct server *server, const struct handlers *const *handlers);
 
+/* Whether a method of theirs asks for the scope.  After builtin_init(). */
+bool builtin_asks_for(const char *scope, size_t length);
+
 /* ── for their own files ─────────────────────────────────────────────────────────────────────────── */
 
 struct server *builtin_server(void);

@@ -128,6 +128,26 @@ static void keys_are_read_again(void **state)
 	assert_true(aside_harness_logged(harness, 0, "event=keys_reloaded"));
 }
 
+/* Whoever put it there hears of it. */
+static void what_is_no_key_is_named(void **state)
+{
+	struct key_pair secret = ec, broken = { .public_pem = "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n" };
+	char keys[256];
+	(void)state;
+
+	(void)snprintf(keys, sizeof keys, "%s/keys", aside_harness_folder(harness));
+	(void)snprintf(secret.public_pem, sizeof secret.public_pem, "%s", ec.private_pem);
+	assert_true(key_publish(&secret, keys, "secret") && key_publish(&broken, keys, "broken"));
+	assert_true(key_publish(&other, keys, "good"));
+	reload_until("good", other.private_pem, "");
+	assert_true(aside_harness_logged(harness, 0, "event=key_unread file=secret.pem message=\"holds a private key"));
+	assert_true(aside_harness_logged(harness, 0, "event=key_unread file=broken.pem message=\"holds no public key"));
+	assert_true(key_withdraw(keys, "secret") && key_withdraw(keys, "broken") && key_withdraw(keys, "good"));
+	reload_until("good", other.private_pem, "TOKEN_KEY_UNKNOWN");
+	assert_false(aside_harness_logged(harness, 0, "file=ec.pem"));
+	assert_true(aside_harness_logged(harness, 0, "event=keys_reloaded n="));
+}
+
 /* What lies among the keys and is none is passed over, though nobody ever writes into it. */
 static void a_fifo_among_the_keys_holds_nothing_up(void **state)
 {
@@ -256,6 +276,7 @@ int main(void)
 		cmocka_unit_test(others_are_told_why_not),
 		cmocka_unit_test(forged_tokens_are_refused),
 		cmocka_unit_test(keys_are_read_again),
+		cmocka_unit_test(what_is_no_key_is_named),
 		cmocka_unit_test(a_fifo_among_the_keys_holds_nothing_up),
 		cmocka_unit_test(a_token_expires_within_a_session),
 		cmocka_unit_test(tokens_for_others_are_refused),

@@ -212,6 +212,8 @@ static void wrong_settings_are_named(void **state)
 		{ "--keys /nowhere --audience 'a b'", "--audience a b" },
 		{ "--http 0.0.0.0:7480", "--http-anywhere" },
 		{ "--http '[::]:7480'", "--http-anywhere" },
+		{ "--origin shop.example", "--origin shop.example: is not of the form" },
+		{ "--origin https://shop.example/", "--origin" },
 		{ "--http 127.0.0.1", "HOST:PORT" },
 		{ "--http ::1:7480", "HOST:PORT" },
 		{ "--http-anywhere=perhaps", "yes or no" },
@@ -329,6 +331,38 @@ static void settings_can_be_looked_at(void **state)
 	assert_said(said, "--drain-timeout");
 }
 
+/* ── who is served ───────────────────────────────────────────────────────────────────────────────── */
+
+static void a_folder_without_a_key_is_told_why(void **state)
+{
+	static struct key_pair key;
+	char said[8192], keys[256];
+	(void)state;
+
+	(void)snprintf(keys, sizeof keys, "%s/no-keys", aside_harness_folder(harness));
+	assert_true(key_make(&key, false));
+	(void)memcpy(key.public_pem, key.private_pem, sizeof key.public_pem);
+	assert_true(key_publish(&key, keys, "mine"));
+	assert_int_equal(run(said, sizeof said, "--database host=db --keys %s --listen tcp://127.0.0.1:0", keys), 2);
+	assert_said(said, "no public key KID.pem: mine.pem holds a private key");
+}
+
+static void a_server_that_serves_nobody_says_so(void **state)
+{
+	struct aside_harness_options nobody = { .principal = "" }, misspelt = { .principal = "service:feed:page.write,page.wirte" };
+	struct aside_harness *here = NULL;
+	(void)state;
+
+	assert_int_equal(aside_harness_start(&nobody, &here, &status), ASIDE_OK);
+	assert_true(aside_harness_logged(here, 0, "level=warning event=nobody_served"));
+	assert_int_equal(aside_harness_stop(here), 0);
+	assert_int_equal(aside_harness_start(&misspelt, &here, &status), ASIDE_OK);
+	assert_true(aside_harness_logged(here, 0, "level=warning event=scope_unknown"));
+	assert_true(aside_harness_logged(here, 0, "scope=page.wirte"));
+	assert_false(aside_harness_logged(here, 0, "scope=page.write"));
+	assert_int_equal(aside_harness_stop(here), 0);
+}
+
 /* ── files ───────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Connects over ipc, and hears the server's greeting. */
@@ -390,6 +424,8 @@ int main(void)
 		cmocka_unit_test(a_file_where_a_socket_should_be_is_kept),
 		cmocka_unit_test(a_certificate_and_its_key_belong_together),
 		cmocka_unit_test(settings_can_be_looked_at),
+		cmocka_unit_test(a_folder_without_a_key_is_told_why),
+		cmocka_unit_test(a_server_that_serves_nobody_says_so),
 		cmocka_unit_test(files_are_as_many_as_the_hard_limit_allows),
 	};
 	const struct aside_harness_options options = { .servers = 2,
