@@ -36,7 +36,7 @@ static const char *read_until(const char *words)
 		if (poll(&readable, 1, PATIENCE_MS) != 1)
 			fail_msg("no line has %s", words);
 		assert_int_equal(read(pipe_fd, line + used, 1), 1);
-		if (line[used] != '\n' && used < sizeof line - 2) {
+		if (used < sizeof line - 2 && line[used] != '\n') {
 			used++;
 			continue;
 		}

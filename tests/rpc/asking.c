@@ -169,6 +169,14 @@ void asking_put(struct peer *caller, uint64_t call_id, const char *text)
 	peer_put_call(caller, call_id, ECHO, &request.base);
 }
 
+void asking_put_within(struct peer *caller, uint64_t call_id, uint64_t timeout_us)
+{
+	struct frame call = { .call_id = call_id, .kind = FRAME_CALL, .timeout_us = timeout_us,
+		.method = { (const uint8_t *)ECHO, strlen(ECHO) } };
+
+	peer_put(caller, &call);
+}
+
 void asking_expect(struct peer *caller, uint64_t call_id, const char *text)
 {
 	struct frame frame;

@@ -30,5 +30,8 @@ unsigned asking_ended(void);
  * response. */
 void asking_put(struct peer *caller, uint64_t call_id, const char *text);
 
+/* One with no text, and with that deadline. */
+void asking_put_within(struct peer *caller, uint64_t call_id, uint64_t timeout_us);
+
 /* The next frame, which may be on its way, is the reply with this text. */
 void asking_expect(struct peer *caller, uint64_t call_id, const char *text);

@@ -161,14 +161,6 @@ static void operations_inherit_the_deadline(void **state)
 
 /* ── a store that does not answer ────────────────────────────────────────────────────────────────── */
 
-static void put_call_with(uint64_t call_id, uint64_t timeout_us)
-{
-	struct frame call = { .call_id = call_id, .kind = FRAME_CALL, .timeout_us = timeout_us,
-		.method = { (const uint8_t *)ECHO, strlen(ECHO) } };
-
-	peer_put(&peer, &call);
-}
-
 /* Whether it is done nobody can say: it may be done later. */
 static void expect_late(uint64_t call_id)
 {
@@ -187,8 +179,8 @@ static void a_call_ends_at_its_deadline_whatever_the_store_does(void **state)
 {
 	(void)state;
 	peer_greet(&peer, 1, 1);
-	put_call_with(1, 20000000);
-	put_call_with(2, 5000000);
+	asking_put_within(&peer, 1, 20000000);
+	asking_put_within(&peer, 2, 5000000);
 	peer_send(&peer);
 	peer_send(&peer);
 	peer_sleep(server, 4000000);
@@ -202,7 +194,7 @@ static void a_call_ends_at_its_deadline_whatever_the_store_does(void **state)
 	asking_expect(&peer, 1, "");
 	assert_true(asking_first()->abandoned); /* so that it is not begun any more */
 	asking_answer(); /* but it was under way */
-	put_call_with(3, 5000000);
+	asking_put_within(&peer, 3, 5000000);
 	peer_send(&peer);
 	asking_answer();
 	asking_expect(&peer, 3, "");
@@ -212,8 +204,8 @@ static void a_call_ends_at_its_deadline_whatever_the_store_does(void **state)
 static void so_does_a_plain_call(void **state)
 {
 	(void)state;
-	put_call_with(1, 5000000);
-	put_call_with(2, 20000000);
+	asking_put_within(&peer, 1, 5000000);
+	asking_put_within(&peer, 2, 20000000);
 	peer_send(&peer);
 	peer_sleep(server, 6000000);
 	assert_int_equal(asking_asked(), 2);
@@ -230,7 +222,7 @@ static void so_does_a_plain_call(void **state)
 static void plain_calls_of_a_lost_peer_are_cancelled(void **state)
 {
 	(void)state;
-	put_call_with(1, 5000000);
+	asking_put_within(&peer, 1, 5000000);
 	peer_send(&peer);
 	assert_false(asking_first()->abandoned);
 	peer_leave(&peer);
