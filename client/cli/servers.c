@@ -126,6 +126,19 @@ static int greet(nng_stream *stream, nng_aio *aio)
 	return rv == 0 && memcmp(bytes, greeting_of_rep, sizeof bytes) != 0 ? NNG_EPROTO : rv;
 }
 
+/* nng 1.5.2 still unlocks a dialer's mutex while its reaping thread may destroy it: so the first ones, all there are in a
+ * command's life but for long lists, stay. */
+static void keep_or_free(nng_stream_dialer *dialer)
+{
+	static nng_stream_dialer *kept[64];
+	static size_t n;
+
+	if (n < sizeof kept / sizeof *kept)
+		kept[n++] = dialer;
+	else
+		nng_stream_dialer_free(dialer);
+}
+
 /* Connects; 0, or nng's number for what went wrong. */
 static int try(const struct invocation *in, const struct server *server, bool verify)
 {
@@ -148,7 +161,7 @@ static int try(const struct invocation *in, const struct server *server, bool ve
 			rv = greet(stream, aio);
 		nng_stream_free(stream);
 	}
-	nng_stream_dialer_free(dialer);
+	keep_or_free(dialer);
 	nng_aio_free(aio);
 	return rv;
 }
