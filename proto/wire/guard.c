@@ -22,7 +22,7 @@
  *
  * sysconf() is for speed.  nng has two task threads for every processor, and passes each message through four tasks:
  * the threads wake each other for each, find nothing and sleep again.  Half a thread for every processor does better (on
- * two, an echo call took 25 us of processor rather than 39, and half the time), so nng is told of a quarter of them.  Of the
+ * two, an echo call took 25 us of processor rather than 39, and less time), so nng is told of a quarter of them.  Of the
  * two threads it then has at least, one rests where there are fewer than four processors, until nng_fini().  So what nng
  * calls must never wait for nng. */
 #include "guard.h"
