@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../clock.h"
 #include "../log.h"
 #include "sql.h"
 #include "store/hints.h"
@@ -69,14 +70,6 @@ static const char *array_text(struct arena *arena, const int64_t *numbers, size_
 	return text;
 }
 
-static int64_t clock_us(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 /* ── the mailbox ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* With the mutex held. */
@@ -118,7 +111,7 @@ static void on_hint(void *user, const struct hint *hint)
 	struct hub *hub = user;
 
 	pthread_mutex_lock(&hub->mutex);
-	post(hub, &(struct note){ .hint = *hint, .at_us = clock_us(CLOCK_REALTIME) });
+	post(hub, &(struct note){ .hint = *hint, .at_us = clock_realtime_us() });
 	pthread_cond_signal(&hub->wake);
 	pthread_mutex_unlock(&hub->mutex);
 }
@@ -394,10 +387,10 @@ static void *run(void *arg)
 
 	while (take(hub, &ops)) {
 		handle(hub, ops);
-		if (clock_us(CLOCK_MONOTONIC) >= hub->sweep_us) {
+		if (clock_monotonic_us() >= hub->sweep_us) {
 			sweep(hub);
 			follow_retry(hub->follow);
-			hub->sweep_us = clock_us(CLOCK_MONOTONIC) + HUB_SWEEP_US;
+			hub->sweep_us = clock_monotonic_us() + HUB_SWEEP_US;
 		}
 		follow_work(hub->follow);
 	}

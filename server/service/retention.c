@@ -3,7 +3,7 @@
  * only delays what comes after it.  Knows the store's operations, no SQL. */
 #include "retention.h"
 
-#include "rpc/clock.h"
+#include "clock.h"
 #include "sql.h"
 #include "sweep.h"
 

@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "attachments.h"
-#include "rpc/clock.h"
+#include "clock.h"
 #include "sql.h"
 
 #define SWEEP_BATCH 64  /* uploads looked for at a time */

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "../clock.h"
 #include "../log.h"
 #include "bind.h"
 #include "dsn.h"
@@ -45,14 +45,6 @@ static const struct kind {
 #undef DURABLE
 #undef READS_ONLY
 };
-
-static int64_t monotonic_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 static enum aside_code broken(const struct connection *connection, const char *what, const PGresult *result,
 		struct aside_status *err)
@@ -227,7 +219,7 @@ static enum aside_code connect_to_one(struct connection *connection, struct asid
 		struct dsn_params params = { .n = 0 };
 		connection_close(connection);
 		connection->next_host = (first + i) % dsn.n_hosts + 1;
-		connection->give_up_us = monotonic_us() + dsn.connect_timeout_us;
+		connection->give_up_us = clock_monotonic_us() + dsn.connect_timeout_us;
 		for (size_t k = 0; k < sizeof defaults / sizeof *defaults; k++)
 			dsn_add_param(&params, defaults[k][0], defaults[k][1]);
 		dsn_add(&dsn, connection->next_host - 1, &params);
@@ -299,7 +291,7 @@ void connection_stop(struct connection *connection, int64_t deadline_us)
 static int patience(int64_t stop_by_us, int64_t give_up_us)
 {
 	int64_t until_us = stop_by_us == 0 || (give_up_us != 0 && give_up_us < stop_by_us) ? give_up_us : stop_by_us;
-	int64_t left_us = until_us - monotonic_us();
+	int64_t left_us = until_us - clock_monotonic_us();
 
 	if (until_us == 0)
 		return -1;

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "../clock.h"
 #include "../log.h"
 #include "wire/status.h"
 
@@ -37,14 +37,6 @@ struct hints {
 	bool busy;      /* a NOTIFY is under way */
 	int64_t next_us;
 };
-
-static int64_t monotonic_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 static void wake(struct hints *hints)
 {
@@ -146,7 +138,7 @@ static void tell(struct hints *hints)
 	write_payloads(hints->telling, condense(hints->telling, n), hints->payloads);
 	hints->busy = PQsendQueryParams(hints->pg, "SELECT pg_notify('" CHANNEL "', p) FROM unnest($1::text[]) p", 1, NULL,
 			values, NULL, NULL, 0) == 1;
-	hints->next_us = monotonic_us() + HINTS_EVERY_US;
+	hints->next_us = clock_monotonic_us() + HINTS_EVERY_US;
 }
 
 /* ── hearing ─────────────────────────────────────────────────────────────────────────────────────── */
@@ -238,7 +230,7 @@ static bool wait_for_work(struct hints *hints, bool wants_to_tell)
 		{ .fd = hints->wake_fd, .events = POLLIN },
 		{ .fd = PQsocket(hints->pg), .events = (short)(unsent == 1 ? POLLIN | POLLOUT : POLLIN) },
 	};
-	int64_t wait_us = hints->next_us - monotonic_us();
+	int64_t wait_us = hints->next_us - clock_monotonic_us();
 	uint64_t woken;
 
 	if (unsent < 0)
@@ -265,7 +257,7 @@ static void serve(struct hints *hints)
 	bool waiting;
 
 	while (look(hints, &waiting)) {
-		if (waiting && !hints->busy && monotonic_us() >= hints->next_us)
+		if (waiting && !hints->busy && clock_monotonic_us() >= hints->next_us)
 			tell(hints);
 		else if (!wait_for_work(hints, waiting && !hints->busy) || !take_in(hints))
 			break;

@@ -7,6 +7,7 @@
 
 #include "batch.h"
 #include "replica.h"
+#include "../clock.h"
 #include "../log.h"
 
 #define ABORT_RETRIES_MAX 5
@@ -14,14 +15,6 @@
 #define RECONNECT_MIN_US 50000
 #define RECONNECT_MAX_US 1000000
 #define LOOK_SECONDS 1 /* how often an idle lane looks after its connection */
-
-static int64_t monotonic_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 void lane_finish(struct op *op, enum op_outcome outcome)
 {
@@ -111,7 +104,7 @@ static bool take(struct lane *lane, struct batch *batch)
 /* Ends what is past its deadline before it is sent. */
 static void drop_expired(struct batch *batch)
 {
-	int64_t now = monotonic_us();
+	int64_t now = clock_monotonic_us();
 	size_t kept = 0;
 
 	for (size_t i = 0; i < batch->n; i++) {
@@ -132,7 +125,7 @@ static void count(struct lane *lane, size_t n)
 {
 	pthread_mutex_lock(&lane->mutex);
 	lane->in_flight = n;
-	lane->begun_us = monotonic_us();
+	lane->begun_us = clock_monotonic_us();
 	lane->batches += n > 0;
 	lane->operations += n;
 	pthread_mutex_unlock(&lane->mutex);
@@ -161,7 +154,7 @@ static bool past_stop(struct lane *lane, int64_t now)
  * left.  Operations outside the range may be answered already, and their memory gone: they are not touched. */
 static size_t settle_expired(struct lane *lane, struct batch *batch, size_t first, size_t n, bool unsettled)
 {
-	int64_t now = monotonic_us();
+	int64_t now = clock_monotonic_us();
 	bool past = past_stop(lane, now);
 	size_t kept = 0;
 

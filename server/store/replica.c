@@ -3,10 +3,10 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "batch.h"
 #include "watermark.h"
+#include "../clock.h"
 #include "../log.h"
 
 #define CHECK_PATIENCE_US 5000000
@@ -23,14 +23,6 @@ struct replica {
 	char told[WHY_BYTES];                 /* what the log had last of it */
 	char why[WHY_BYTES];                  /* a buffer */
 };
-
-static int64_t monotonic_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 enum aside_code replica_new(const char *database, struct lane *primary, struct replica **ret, struct aside_status *err)
 {
@@ -76,7 +68,7 @@ static bool is_stopping(struct lane *lane)
 
 static void give_up_in(struct lane *lane, int64_t us)
 {
-	lane->connection.give_up_us = lane->replica->witness.give_up_us = monotonic_us() + us;
+	lane->connection.give_up_us = lane->replica->witness.give_up_us = clock_monotonic_us() + us;
 }
 
 /* In the log, once: why there is no replica, or why it did not answer. */
@@ -102,7 +94,7 @@ static const char *describe(struct replica *replica, const struct sql_error *err
 static void leave(struct lane *lane, const char *why)
 {
 	struct replica *replica = lane->replica;
-	int64_t now = monotonic_us();
+	int64_t now = clock_monotonic_us();
 
 	lane_set_connected(lane, false);
 	connection_close(&lane->connection);
@@ -159,7 +151,7 @@ static const char *open_both(struct lane *lane, struct aside_status *err)
 	if (connection_lost(&lane->connection)) {
 		if (connection_open(&lane->connection, false, err) != ASIDE_OK)
 			return err->message;
-		replica->opened_us = monotonic_us();
+		replica->opened_us = clock_monotonic_us();
 	}
 	if (connection_lost(&replica->witness) && connection_open(&replica->witness, false, err) != ASIDE_OK)
 		return err->message;
@@ -183,7 +175,7 @@ static void look_for_one(struct lane *lane)
 		return;
 	}
 	connection_close(&replica->witness);
-	replica->again_us = monotonic_us() + REST_MIN_US;
+	replica->again_us = clock_monotonic_us() + REST_MIN_US;
 	tell(lane, "replica_away", why);
 }
 
@@ -195,7 +187,7 @@ static void look_after(struct lane *lane)
 		leave(lane, describe(lane->replica, &lost));
 	if (lane->connected && !connection_alive(&lane->replica->witness))
 		lose_witness(lane, &lost);
-	if (!lane->connected && !is_stopping(lane) && monotonic_us() >= lane->replica->again_us) {
+	if (!lane->connected && !is_stopping(lane) && clock_monotonic_us() >= lane->replica->again_us) {
 		if (!connection_alive(&lane->connection))
 			connection_close(&lane->connection);
 		look_for_one(lane);
@@ -260,7 +252,7 @@ static void without_answer(struct lane *lane, enum batch_end end)
 /* The witness has as long as the operations have: that the primary is slow is no reason to give it more to do. */
 static int64_t witness_patience(const struct batch *batch)
 {
-	int64_t soonest = monotonic_us() + WITNESS_PATIENCE_MIN_US, first = INT64_MAX;
+	int64_t soonest = clock_monotonic_us() + WITNESS_PATIENCE_MIN_US, first = INT64_MAX;
 
 	for (size_t i = 0; i < batch->n; i++)
 		if (batch->ops[i]->deadline_us != 0 && batch->ops[i]->deadline_us < first)
@@ -280,7 +272,7 @@ static void serve(struct lane *lane)
 		settle(lane, NULL);
 		return;
 	}
-	lane->connection.give_up_us = monotonic_us() + REPLICA_PATIENCE_US;
+	lane->connection.give_up_us = clock_monotonic_us() + REPLICA_PATIENCE_US;
 	witness->give_up_us = witness_patience(batch);
 	batch_set_pages(batch, 0, batch->n);
 	bool asked = watermark_send(witness, &batch->bind, batch->pages, batch->n_pages);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../clock.h"
 #include "../log.h"
 #include "wire/status.h"
 
@@ -89,22 +90,14 @@ static enum aside_code run_outside(PGconn *pg, const char *name, const struct sc
 	return code;
 }
 
-static int64_t monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 enum aside_code script_run(PGconn *pg, const char *name, const struct script *script, const char *record, struct aside_status *err)
 {
-	int64_t until_ms = monotonic_ms() + SCRIPT_PATIENCE_S * 1000ll, pause_ms = FIRST_PAUSE_MS;
+	int64_t until_us = clock_monotonic_us() + SCRIPT_PATIENCE_S * 1000000ll, pause_ms = FIRST_PAUSE_MS;
 	enum aside_code code = script_command(pg, name, impatient, err);
 
 	while (code == ASIDE_OK) {
 		code = script->transaction ? run_in_transaction(pg, name, script, record, err) : run_outside(pg, name, script, record, err);
-		if (code != ASIDE_UNAVAILABLE || monotonic_ms() + pause_ms > until_ms)
+		if (code != ASIDE_UNAVAILABLE || clock_monotonic_us() + pause_ms * 1000 > until_us)
 			return code;
 		log_info("event=migrate_waits name=%s again_in_ms=%lld message=\"%s\"", name, (long long)pause_ms, err->message);
 		nanosleep(&(struct timespec){ pause_ms / 1000, pause_ms % 1000 * 1000000 }, NULL);

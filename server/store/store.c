@@ -5,8 +5,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "../clock.h"
 #include "../log.h"
 #include "lane.h"
 
@@ -103,12 +103,11 @@ static bool is_connected(struct lane *lane, int64_t now_us, bool *ret_silent)
 
 bool store_ready(struct store *store)
 {
-	struct timespec now;
+	int64_t now_us = clock_monotonic_us();
 	bool ready = true, any_silent = false, silent;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	for (unsigned i = 0; i < store->n_write + store->n_read; i++) {
-		ready = is_connected(&store->lanes[i], (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, &silent) && ready;
+		ready = is_connected(&store->lanes[i], now_us, &silent) && ready;
 		any_silent = any_silent || silent;
 	}
 	if (atomic_exchange(&store->silent, any_silent) != any_silent) {

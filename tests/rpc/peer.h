@@ -1,6 +1,6 @@
 /* A server of the runtime without a socket, and its peer: bytes in, bytes out.
  *
- * Stands in for server/rpc/transport.c and clock.c at link time; everything above is what the program runs.  Messages
+ * Stands in for server/rpc/transport.c and server/clock.c at link time; everything above is what the program runs.  Messages
  * are handled in the thread that sends them: what came of one at once is there when peer_send() returns.  (Those over
  * 64 KiB, and operations that are done, go through the workers.) */
 #pragma once

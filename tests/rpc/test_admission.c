@@ -2,7 +2,7 @@
 #include "../unit/test.h"
 
 #include "rpc/admission.h"
-#include "rpc/clock.h"
+#include "clock.h"
 
 #define PER_WINDOW 2048
 #define FULL_US 250000 /* how long a call may have to wait for those before it */

@@ -1,4 +1,4 @@
-/* The two clocks of the runtime.  Any thread.  A test may stand in for them at link time. */
+/* The server's two clocks.  Any thread.  A test may stand in for them at link time. */
 #pragma once
 
 #include <stdint.h>
