@@ -172,12 +172,12 @@ long guard_processors(void)
 	return quarter > 1 ? quarter : 1;
 }
 
-static sem_t rested; /* no longer */
+static sem_t rest_is_over;
 
 static void rest(void *unused)
 {
 	(void)unused;
-	while (sem_wait(&rested) != 0)
+	while (sem_wait(&rest_is_over) != 0)
 		;
 }
 
@@ -216,7 +216,7 @@ __attribute__((constructor)) static void find_nng(void)
 {
 	uintptr_t address = (uintptr_t)dlsym(RTLD_DEFAULT, "nng_close");
 
-	sem_init(&rested, 0, 0);
+	sem_init(&rest_is_over, 0, 0);
 	(void)sysconf_of_libc(_SC_NPROCESSORS_ONLN);
 	(void)dl_iterate_phdr(find_code, &address);
 }
@@ -276,6 +276,6 @@ __attribute__((visibility("default"))) void nng_fini(void)
 {
 	void (*call)(void) = (void (*)(void))(uintptr_t)dlsym(RTLD_NEXT, "nng_fini");
 
-	sem_post(&rested);
+	sem_post(&rest_is_over);
 	call();
 }

@@ -14,9 +14,8 @@
 #define QUEUE_US 250000
 #define WINDOW 2048 /* calls, after which the rate is reckoned anew; or so long */
 #define WINDOW_US 1000000
-/* Always taken: a server that has just started, or has idled, knows no rate. */
-#define CALLS_MIN 512
-#define CALLS_RESERVED 512 /* of methods that anyone may call: always taken */
+#define CALLS_MIN 512 /* taken however slowly calls end */
+#define CALLS_RESERVED 512 /* of methods that anyone may call: taken whatever is under way */
 #define RETRY_US 200000
 #define LEAVE_US 1000000 /* how long the last replies are waited for */
 #define PRINCIPALS 4096 /* counters; two principals may share one */

@@ -81,6 +81,12 @@ static unsigned enter_all(const struct aside_method *method)
 	return n;
 }
 
+static void enter_many(void)
+{
+	while (n_taken < 8000)
+		assert_true(enter(&plain));
+}
+
 /* Always with something to do, calls end at this rate. */
 static void work(unsigned per_second, bool executed)
 {
@@ -160,8 +166,7 @@ static void a_flood_finds_half_the_room_and_health_a_little_more(void **state)
 static void so_many_are_taken_as_end_in_time(void **state)
 {
 	(void)state;
-	while (n_taken < 8000)
-		assert_true(enter(&plain));
+	enter_many();
 	work(10000, true);
 	(void)enter_all(&plain);
 	assert_in_range(n_taken, 2400, 2600); /* 10,000 a second, a quarter of it */
@@ -172,8 +177,7 @@ static void so_many_are_taken_as_end_in_time(void **state)
 static void a_short_deadline_finds_less_room(void **state)
 {
 	(void)state;
-	while (n_taken < 8000)
-		assert_true(enter(&plain));
+	enter_many();
 	work(10000, true);
 	assert_true(enter_within(&plain, "a", FULL_US));
 	assert_false(enter_within(&plain, "a", FULL_US / 2));
@@ -185,8 +189,7 @@ static void a_short_deadline_finds_less_room(void **state)
 static void what_is_refused_further_on_is_no_work(void **state)
 {
 	(void)state;
-	while (n_taken < 8000)
-		assert_true(enter(&plain));
+	enter_many();
 	work(10000, true);
 	work(1000000, false);
 	admission_tick(admission, now_us += 1000000);
@@ -197,8 +200,7 @@ static void what_is_refused_further_on_is_no_work(void **state)
 static void without_load_the_room_is_as_before(void **state)
 {
 	(void)state;
-	while (n_taken < 8000)
-		assert_true(enter(&plain));
+	enter_many();
 	work(1000, true);
 	assert_int_equal(enter_all(&plain), 0);
 	leave(n_taken, true);
@@ -226,8 +228,7 @@ static void health_is_answered_whatever_is_under_way(void **state)
 static void slow_work_is_noticed_within_seconds(void **state)
 {
 	(void)state;
-	while (n_taken < 8000)
-		assert_true(enter(&plain));
+	enter_many();
 	admission_tick(admission, now_us += 1000000);
 	for (unsigned i = 0; i < 3; i++) {
 		leave(100, true);
