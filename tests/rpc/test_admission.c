@@ -192,7 +192,6 @@ static void what_is_refused_further_on_is_no_work(void **state)
 	enter_many();
 	work(10000, true);
 	work(1000000, false);
-	admission_tick(admission, now_us += 1000000);
 	(void)enter_all(&plain);
 	assert_in_range(n_taken, 512, 2600);
 }
