@@ -7,12 +7,14 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 #include "wire/socket.h"
 #include "wire/status.h"
 
 #define RECONNECT_MIN_MS 50
 #define RECONNECT_MAX_MS 1000 /* well within what a call waits for a connection */
+#define CLOSE_CONNECTING_MS 100 /* after which it is closed while it connects */
 #define MESSAGE_BYTES_DEFAULT (4u << 20)
 
 /* One request.
@@ -40,6 +42,7 @@ struct link {
 	atomic_int pipe; /* the connection's; 0: none */
 	int gone;        /* the last one that ended before it was told */
 	pthread_mutex_t order; /* of what is told of connections */
+	pthread_cond_t connected; /* with `order`, CLOCK_MONOTONIC */
 	atomic_bool stopped; /* nothing is told any more; changed with `order` */
 	pthread_mutex_t mutex;
 	struct request *idle;
@@ -102,14 +105,15 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 	int id = nng_pipe_id(pipe);
 
 	pthread_mutex_lock(&link->order);
-	if (link->stopped) {
-		; /* nng may have kept the socket: what it still tells is for nobody */
-	} else if (event == NNG_PIPE_EV_ADD_POST && id != link->gone) {
+	if (event == NNG_PIPE_EV_ADD_POST && id != link->gone) {
 		link->pipe = id;
-		link->events.up(link->events.user);
+		pthread_cond_signal(&link->connected);
+		if (!link->stopped)
+			link->events.up(link->events.user);
 	} else if (event == NNG_PIPE_EV_REM_POST && id == link->pipe) {
 		link->pipe = 0;
-		link->events.down(link->events.user);
+		if (!link->stopped)
+			link->events.down(link->events.user);
 	} else if (event == NNG_PIPE_EV_REM_POST) {
 		link->gone = id;
 	}
@@ -188,11 +192,25 @@ static enum aside_code refuse(const char *url, const struct aside_options *optio
 			"file:/PATH, dns:HOST:PORT)", url, nng_strerror(rv));
 }
 
+/* Of one that has stopped. */
+static void free_link(struct link *link)
+{
+	if (!socket_close(link->socket))
+		return;
+	for (unsigned i = 0; i < REQUESTS_MAX; i++)
+		nng_aio_free(link->requests[i].aio);
+	pthread_mutex_destroy(&link->mutex);
+	pthread_mutex_destroy(&link->order);
+	pthread_cond_destroy(&link->connected);
+	free(link);
+}
+
 enum aside_code link_open(const char *url, const struct aside_options *options, const struct link_events *events,
 		struct link **ret, struct aside_status *err)
 {
 	struct link *link = calloc(1, sizeof *link);
 	int rv = link == NULL ? NNG_ENOMEM : nng_req0_open(&link->socket);
+	pthread_condattr_t monotonic;
 
 	if (rv != 0) {
 		free(link);
@@ -200,12 +218,16 @@ enum aside_code link_open(const char *url, const struct aside_options *options, 
 	}
 	pthread_mutex_init(&link->mutex, NULL);
 	pthread_mutex_init(&link->order, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&link->connected, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	link->events = *events;
 	bool ca_failed = false;
 	rv = start(link, url, options, &ca_failed);
 	if (rv != 0) {
 		link_stop(link);
-		link_close(link);
+		free_link(link);
 		return refuse(url, options, rv, ca_failed, err);
 	}
 	*ret = link;
@@ -258,13 +280,26 @@ void link_stop(struct link *link)
 			nng_aio_stop(link->requests[i].aio);
 }
 
+/* nng 1.5.2 loses a connection that is made just as its socket closes, and its file with it.  So what connects may do so
+ * first; where the server is not there, or comes just when the time is over, that cannot be told. */
+static void wait_connected(struct link *link)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += CLOSE_CONNECTING_MS * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&link->order);
+	while (link->pipe == 0 && pthread_cond_timedwait(&link->connected, &link->order, &until) == 0)
+		;
+	pthread_mutex_unlock(&link->order);
+}
+
 void link_close(struct link *link)
 {
-	if (link == NULL || !socket_close(link->socket))
+	if (link == NULL)
 		return;
-	for (unsigned i = 0; i < REQUESTS_MAX; i++)
-		nng_aio_free(link->requests[i].aio);
-	pthread_mutex_destroy(&link->mutex);
-	pthread_mutex_destroy(&link->order);
-	free(link);
+	wait_connected(link);
+	free_link(link);
 }

@@ -1,6 +1,7 @@
 /* Channels: where their servers are, how they stand, and who may use them. */
 #include "../unit/test.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -292,6 +293,45 @@ static void a_connection_without_calls_is_closed(void **state)
 	echo_remove(&server);
 }
 
+/* 0 in a bare chroot, where nothing tells. */
+static size_t open_files(void)
+{
+	size_t n = 0;
+	DIR *folder = opendir("/proc/self/fd");
+
+	if (folder == NULL)
+		return 0;
+	while (readdir(folder) != NULL)
+		n++;
+	assert_int_equal(closedir(folder), 0);
+	return n;
+}
+
+/* nng closes some a moment later. */
+static void wait_open_files(size_t expected)
+{
+	static const struct timespec moment = { 0, 10000000 };
+
+	for (unsigned i = 0; i < 500 && open_files() != expected; i++)
+		(void)nanosleep(&moment, NULL);
+	assert_int_equal(open_files(), expected);
+}
+
+static void a_channel_closed_while_it_connects_leaves_no_file(void **state)
+{
+	struct echo_process server;
+	(void)state;
+
+	echo_start(&server, "closed");
+	const char *urls[] = { server.url, server.tcp };
+	aside_channel_close(open_channel(server.url, NULL)); /* nng has files of its own */
+	size_t before = open_files();
+	for (unsigned i = 0; i < 200; i++)
+		aside_channel_close(open_channel(urls[i % 2], NULL));
+	wait_open_files(before);
+	echo_remove(&server);
+}
+
 static void the_state_can_be_watched(void **state)
 {
 	struct aside_channel *channel;
@@ -479,6 +519,7 @@ int main(void)
 		cmocka_unit_test(no_connection_is_told_rather_than_the_deadline),
 		cmocka_unit_test(a_connection_that_is_old_is_made_anew),
 		cmocka_unit_test(a_connection_without_calls_is_closed),
+		cmocka_unit_test(a_channel_closed_while_it_connects_leaves_no_file),
 		cmocka_unit_test(the_state_can_be_watched),
 		cmocka_unit_test(a_call_waits_for_a_server_as_long_as_it_says),
 		cmocka_unit_test(a_nested_call_takes_over_the_deadline),
