@@ -242,7 +242,7 @@ static bool reserve(struct session *session, size_t size)
 	return true;
 }
 
-void session_put(struct session *session, const struct frame *frame)
+void session_put_refusal(struct session *session, const struct frame *frame)
 {
 	size_t size = envelope_frame_size(frame);
 
@@ -258,6 +258,12 @@ void session_put(struct session *session, const struct frame *frame)
 	}
 	(void)envelope_frame_write(frame, session->outbox + session->outbox_size);
 	session->outbox_size += size;
+}
+
+void session_put(struct session *session, const struct frame *frame)
+{
+	session_put_refusal(session, frame);
+	session->has_replies = true;
 }
 
 /* Uses up one turn for as much of the outbox as fits; a plain peer's one turn for all of it. */
@@ -281,14 +287,25 @@ static void speak(struct session *session)
 	if (session->outbox_size > 0)
 		memmove(session->outbox, session->outbox + size, session->outbox_size);
 	session->next_out += session->number != 0;
+	session->has_replies = session->has_replies && session->outbox_size > 0;
+	session->spoke_at_us = session->now_us;
 	struct turn *turn = session->turns[session->first_turn];
 	session->first_turn = (session->first_turn + 1) % TURNS_MAX;
 	session->n_turns--;
 	transport_send(turn, reply);
 }
 
+/* The outbox waits for the next reply, which is not far: see REFUSALS_WAIT_US. */
+static bool waits(const struct session *session)
+{
+	return session->outbox_size > 0 && !session->has_replies && session->n_submitted > 0 &&
+			session->now_us - session->spoke_at_us < REFUSALS_WAIT_US;
+}
+
 void session_flush(struct session *session)
 {
+	if (waits(session))
+		return;
 	if (session->state == SESSION_PLAIN && session->n_calls == 0 && session->n_turns > 0)
 		speak(session);
 	while (session->state == SESSION_OPEN && session->n_turns > 0 &&
@@ -303,7 +320,7 @@ void session_flush(struct session *session)
 
 void session_flush_early(struct session *session)
 {
-	if (session->state == SESSION_OPEN && session->n_turns > 1 && session->outbox_size > 0)
+	if (session->state == SESSION_OPEN && session->n_turns > 1 && session->outbox_size > 0 && !waits(session))
 		speak(session);
 }
 
@@ -333,6 +350,8 @@ void session_set_due(struct session *session)
 
 	if (session->state == SESSION_PLAIN)
 		due_us = INT64_MAX;
+	else if (waits(session))
+		due_us = session->spoke_at_us + REFUSALS_WAIT_US;
 	session->due_us = due_us < session->next_deadline_us ? due_us : session->next_deadline_us;
 }
 

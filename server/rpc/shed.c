@@ -58,7 +58,7 @@ bool shed_call(const struct shed *shed, struct session *session, const struct fr
 	frame_init(&reply, FRAME_REPLY, frame->call_id);
 	reply.code = ASIDE_RESOURCE_EXHAUSTED;
 	reply.status = shed->statuses[cause];
-	session_put(session, &reply);
+	session_put_refusal(session, &reply);
 	metrics_count_shed(server_metrics(session->server), route->index, ASIDE_RESOURCE_EXHAUSTED);
 	return true;
 }

@@ -115,6 +115,8 @@ static enum aside_code submit(struct task *task, struct aside_status *err)
 	enum aside_code code = options->submit(options->store, call->op, err);
 	if (code != ASIDE_OK)
 		task->state = TASK_RUNNING;
+	else
+		task->session->n_submitted++;
 	return code;
 }
 
@@ -125,6 +127,7 @@ static void returned(struct task *task)
 	enum aside_code code = ASIDE_OK;
 
 	task->state = TASK_RUNNING;
+	task->session->n_submitted--;
 	if (task->answered) { /* cancelled meanwhile */
 		op_release(finished);
 		end(task, &status);
