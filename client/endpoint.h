@@ -18,7 +18,7 @@
 #include "call.h"
 #include "transport.h"
 
-/* Messages under way, at most: the server keeps two requests and gives the others back at once. */
+/* Messages under way, at most: the server keeps two requests and gives the others back, as a rule at once. */
 #define UNDER_WAY_MAX 4
 /* A server that has not answered a request for so long is gone, whatever TCP says: it answers one within 20 s. */
 #define SILENCE_US 30000000ll

@@ -280,8 +280,9 @@ void link_stop(struct link *link)
 			nng_aio_stop(link->requests[i].aio);
 }
 
-/* nng 1.5.2 loses a connection that is made just as its socket closes, and its file with it.  So what connects may do so
- * first; where the server is not there, or comes just when the time is over, that cannot be told. */
+/* nng 1.5.2 loses a connection that is made just as its socket closes, and its file with it: so the connection may be made
+ * first.  nng does not tell whether it is connecting: without a server all of the time is waited, and a server that comes
+ * just at its end may still be lost so. */
 static void wait_connected(struct link *link)
 {
 	struct timespec until;

@@ -242,7 +242,7 @@ static bool reserve(struct session *session, size_t size)
 	return true;
 }
 
-void session_put_refusal(struct session *session, const struct frame *frame)
+static void append(struct session *session, const struct frame *frame)
 {
 	size_t size = envelope_frame_size(frame);
 
@@ -262,8 +262,13 @@ void session_put_refusal(struct session *session, const struct frame *frame)
 
 void session_put(struct session *session, const struct frame *frame)
 {
-	session_put_refusal(session, frame);
+	append(session, frame);
 	session->has_replies = true;
+}
+
+void session_put_refusal(struct session *session, const struct frame *frame)
+{
+	append(session, frame);
 }
 
 /* Uses up one turn for as much of the outbox as fits; a plain peer's one turn for all of it. */
@@ -287,8 +292,9 @@ static void speak(struct session *session)
 	if (session->outbox_size > 0)
 		memmove(session->outbox, session->outbox + size, session->outbox_size);
 	session->next_out += session->number != 0;
+	if (session->has_replies)
+		session->replied_at_us = session->now_us;
 	session->has_replies = session->has_replies && session->outbox_size > 0;
-	session->spoke_at_us = session->now_us;
 	struct turn *turn = session->turns[session->first_turn];
 	session->first_turn = (session->first_turn + 1) % TURNS_MAX;
 	session->n_turns--;
@@ -298,8 +304,8 @@ static void speak(struct session *session)
 /* The outbox waits for the next reply, which is not far: see REFUSALS_WAIT_US. */
 static bool waits(const struct session *session)
 {
-	return session->outbox_size > 0 && !session->has_replies && session->n_submitted > 0 &&
-			session->now_us - session->spoke_at_us < REFUSALS_WAIT_US;
+	return session->outbox_size > 0 && session->outbox_size < OUTBOX_STREAMS_MAX / 2 && !session->has_replies &&
+			session->n_submitted > 0 && session->now_us - session->replied_at_us < REFUSALS_WAIT_US;
 }
 
 void session_flush(struct session *session)
@@ -351,7 +357,7 @@ void session_set_due(struct session *session)
 	if (session->state == SESSION_PLAIN)
 		due_us = INT64_MAX;
 	else if (waits(session))
-		due_us = session->spoke_at_us + REFUSALS_WAIT_US;
+		due_us = session->replied_at_us + REFUSALS_WAIT_US;
 	session->due_us = due_us < session->next_deadline_us ? due_us : session->next_deadline_us;
 }
 

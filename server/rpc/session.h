@@ -23,7 +23,8 @@
 #include "wire/envelope.h"
 
 #define TURNS_MAX 32
-/* Turns kept with nothing to say.  The others go back empty, so that the client may send what it has queued. */
+/* Turns kept with nothing to say.  The others go back empty (unless refusals wait), so that the client may send what it has
+ * queued. */
 #define PARKED_MAX 2
 #define HEARTBEAT_US 20000000ll
 #define SILENCE_US 60000000ll
@@ -33,10 +34,12 @@
 /* With more than this, replies alone, the peer only asks and never listens: it loses its session. */
 #define OUTBOX_MAX (64u << 20)
 #define OUTBOX_KEPT_MAX 16384 /* of its memory, while there is nothing to send */
-/* Refusals for want of room leave with the next other reply, where the store is about to give one and the last was no longer
- * ago than this (at the latest with the next tick): a message costs as much as many refusals, and a peer that is not
+/* What shed.c refuses leaves with the session's next reply, where a call waits for the store and the last reply was no longer
+ * ago than this; at the latest with the next tick.  A message costs as much as many refusals, and a peer that is not
  * answered at once has more to say the next time. */
 #define REFUSALS_WAIT_US 20000
+/* Those of calls that have no more time than this do not wait: their callers would not hear that nothing was done. */
+#define REFUSALS_HASTE_US 2000000
 #define SESSION_BYTES 2048    /* what one costs, at least */
 #define COUNT_STEP_BYTES 16384 /* what it keeps beyond is counted in steps of about this */
 /* Credit with which the peer's streams begin; given back as items are handled. */
@@ -97,7 +100,7 @@ struct session {
 	uint32_t stream_items; /* credit with which streams to the peer begin */
 	uint64_t stream_bytes;
 	enum session_goaway goaway;
-	unsigned n_submitted; /* operations of its calls that are with the store */
+	unsigned n_submitted; /* of its calls wait for the store */
 	unsigned unsent; /* replies to calls that admission has taken */
 	uint64_t last_call_id;
 	struct turn *turns[TURNS_MAX]; /* a ring */
@@ -105,8 +108,8 @@ struct session {
 	unsigned first_turn, n_turns;
 	uint8_t *outbox; /* serialized frames */
 	size_t outbox_size, outbox_room;
-	bool has_replies; /* the outbox, and not refusals alone */
-	int64_t spoke_at_us;
+	bool has_replies; /* the outbox may have: it is not sure to be refusals alone */
+	int64_t replied_at_us; /* when replies last left */
 	size_t task_bytes; /* of its calls and their items */
 	size_t counted_bytes; /* of all it keeps, in the ledger */
 	struct task *stalled, **stalled_tail; /* streams that wait for the outbox, first come, first served */
@@ -154,10 +157,10 @@ void session_park(struct session *session, struct turn *turn, int64_t now_us);
 /* Queues a frame; it leaves with session_flush().  Without memory the session dies, beyond OUTBOX_MAX it is broken. */
 void session_put(struct session *session, const struct frame *frame);
 
-/* The same for a refusal for want of room, which may wait for others: REFUSALS_WAIT_US. */
+/* The same for a refusal that may wait for others: REFUSALS_WAIT_US. */
 void session_put_refusal(struct session *session, const struct frame *frame);
 
-/* Sends what there is to send, if there is a turn for it. */
+/* Sends what there is to send, if there is a turn for it, and it does not wait for more. */
 void session_flush(struct session *session);
 
 /* The same within a visit that goes on: keeps a turn back. */

@@ -58,7 +58,10 @@ bool shed_call(const struct shed *shed, struct session *session, const struct fr
 	frame_init(&reply, FRAME_REPLY, frame->call_id);
 	reply.code = ASIDE_RESOURCE_EXHAUSTED;
 	reply.status = shed->statuses[cause];
-	session_put_refusal(session, &reply);
+	if (left_us > REFUSALS_HASTE_US)
+		session_put_refusal(session, &reply);
+	else
+		session_put(session, &reply);
 	metrics_count_shed(server_metrics(session->server), route->index, ASIDE_RESOURCE_EXHAUSTED);
 	return true;
 }

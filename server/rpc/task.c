@@ -127,7 +127,7 @@ static void returned(struct task *task)
 	enum aside_code code = ASIDE_OK;
 
 	task->state = TASK_RUNNING;
-	task->session->n_submitted--;
+	task->session->n_submitted -= !task->answered;
 	if (task->answered) { /* cancelled meanwhile */
 		op_release(finished);
 		end(task, &status);
@@ -196,6 +196,7 @@ void task_cancel(struct task *task, const struct aside_status *why)
 	if (task->state == TASK_ENDED || task->answered)
 		return;
 	if (task->state == TASK_WAITING) {
+		task->session->n_submitted--;
 		op_abandon(task->call.op);
 		answer(task, &status); /* the operation's end frees it */
 	} else {

@@ -308,13 +308,13 @@ static size_t open_files(void)
 }
 
 /* nng closes some a moment later. */
-static void wait_open_files(size_t expected)
+static void wait_open_files(size_t most)
 {
 	static const struct timespec moment = { 0, 10000000 };
 
-	for (unsigned i = 0; i < 500 && open_files() != expected; i++)
+	for (unsigned i = 0; i < 500 && open_files() > most; i++)
 		(void)nanosleep(&moment, NULL);
-	assert_int_equal(open_files(), expected);
+	assert_true(open_files() <= most);
 }
 
 static void a_channel_closed_while_it_connects_leaves_no_file(void **state)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The wire's page lists the reasons that the client library gives itself, and no others.
+# The wire's page lists the reasons that the client library gives itself, and no others: each stands behind its code in the
+# source, as `ASIDE_CODE, "REASON"`.
 #
 #   reasons.sh SOURCE-ROOT
 set -euo pipefail

@@ -86,7 +86,7 @@ ASIDE_API enum aside_code aside_channel_open(const char *endpoints, const struct
 
 /* Ends all calls under way with CANCELLED (their callbacks run before this returns) and frees the
  * channel.  Close its streams first.  NULL is fine.  Not from a callback.  Waits for a name that is just
- * being looked up. */
+ * being looked up, 100 ms for servers it is not connected to, and at most two seconds where nng is slow to end. */
 ASIDE_API void aside_channel_close(struct aside_channel *channel);
 
 enum aside_state {
