@@ -44,7 +44,7 @@ static enum aside_code send_message(struct call *call, const void *request, stru
 	enum aside_code code = content_check(call, in->content, 'm', call->principal.user_id, 0, &content, err);
 	if (code != ASIDE_OK)
 		return code;
-	op = op_new(&call->arena, &sql_send_message, in->page_id);
+	op = op_new(&call->arena, content.items[0] != '\0' ? &sql_send_message : &sql_send_text, in->page_id);
 	if (op == NULL)
 		return call_full(err);
 	op_int(op, in->page_id);

@@ -13,6 +13,8 @@
  *     --                         where it is NULL: the whole page)
  *     -- apart: client_key, ... (of a set: an execution never has two operations of a page that agree in one
  *     --                         of these; NULL agrees with nothing)
+ *     -- also: send_text without items   (another statement: this without the lines from "-- items: begin" to
+ *     --                         "-- items: end")
  *     -- params: page_id int8, user_id int8, client_key uuid, body text, ...
  *     -- columns: reason text, seq int4, ...
  *

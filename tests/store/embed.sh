@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the build refuses of a migration: embed.sh EMBED.PY.
+# What the build refuses of a migration and of a statement: embed.sh EMBED.PY.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -40,3 +40,26 @@ refused '"-- servers:" is a version from 1 to 1' <<-'END'
 	-- servers: 2
 	SELECT 1;
 END
+
+# And of a statement.
+mkdir sql
+# refused_statement WHY ALSO
+refused_statement() {
+	cat >sql/mine.sql <<-END
+		-- lane: read
+		-- form: single
+		-- also: $2
+		-- params:
+		-- columns: one int4
+		SELECT 1
+		-- rest: begin
+			+ 1
+	END
+	if python3 "$embed" mine.h mine.c sql/mine.sql citus.sql grants.sql 2>said; then
+		echo "not refused: $1"
+		exit 1
+	fi
+	grep -q "$1" said || { cat said; exit 1; }
+}
+refused_statement '"-- also:" is of the form NAME without PART' 'other'
+refused_statement 'it has no "-- rest: begin" and "-- rest: end"' 'other without rest'

@@ -126,7 +126,7 @@ struct op *create_page(struct arena *arena, int64_t page_id)
 
 struct op *send_message(struct arena *arena, int64_t page_id, int64_t user_id, struct bytes key)
 {
-	struct op *op = op_new(arena, &sql_send_message, page_id);
+	struct op *op = op_new(arena, &sql_send_text, page_id);
 
 	op_int(op, page_id);
 	op_int(op, user_id);

@@ -99,7 +99,7 @@ static void put_content(struct op *op, struct arena *arena, const struct step *s
 
 static struct op *make_send(struct arena *arena, const struct step *step, int64_t page_id)
 {
-	struct op *op = op_new(arena, &sql_send_message, page_id);
+	struct op *op = op_new(arena, step->items[0] != '\0' ? &sql_send_message : &sql_send_text, page_id);
 
 	op_int(op, page_id);
 	op_int(op, step->person);

@@ -173,6 +173,7 @@ static void it_is_known_what_many_machines_need(void **state)
 	static const char *const of_many[] = {
 		/* Sets: a lane's batch is of many pages. */
 		"create_page", "list_messages", "mark_thread", "page_write", "read_page_events", "read_thread_events", "send_message",
+		"send_text",
 		/* Of a person, or of all pages. */
 		"find_news", "find_old_pages", "find_unused_attachments", "list_my_threads", "watch_person",
 	};

@@ -3,6 +3,7 @@
 -- form: set
 -- thread: user_id
 -- apart: client_key, attaching_id
+-- also: send_text without items (most messages have none, and each part of a statement has its price: migrations/README.md)
 -- params: page_id int8, user_id int8, client_key uuid, content_hash int8, body text, chars int4, items text,
 --   attaching_id int8 (the sender where there are uploads among the items), now_at timestamptz
 -- columns: reason text, seq int4, sent_at timestamptz, settings_version int4, repeated bool, max_text_chars int4,
@@ -14,6 +15,7 @@ WITH judged AS MATERIALIZED (
 			WHEN k.content_hash <> i.content_hash THEN 'KEY_REUSED'
 			ELSE coalesce(send_refusal(p.messaging_enabled, t.blocked_by_person, t.blocked_by_page), CASE
 				WHEN i.chars > p.max_text_chars THEN 'TEXT_TOO_LONG' -- P12
+-- items: begin
 				WHEN i.attaching_id IS NOT NULL THEN (SELECT CASE -- P13
 						WHEN a.attachment_id IS NULL THEN 'ATTACHMENT_NOT_FOUND'
 						WHEN a.completed_at IS NULL THEN 'ATTACHMENT_INCOMPLETE' ELSE 'ATTACHMENT_USED' END
@@ -21,6 +23,7 @@ WITH judged AS MATERIALIZED (
 					LEFT JOIN attachment a ON a.page_id = i.page_id AND a.attachment_id = x.id::uuid
 						AND a.uploader_id = i.user_id AND a.side = 1
 					WHERE x.id IS NOT NULL AND (a.completed_at IS NULL OR a.seq IS NOT NULL OR x.n > 1) LIMIT 1)
+-- items: end
 				END) END AS reason
 	FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) WITH ORDINALITY
 		AS i(page_id, user_id, client_key, content_hash, body, chars, items, attaching_id, now_at, ord)
@@ -58,6 +61,7 @@ WITH judged AS MATERIALIZED (
 	SELECT page_id, user_id, event_number, user_id, now_at, content_hash, client_key, seq, side_no, settings_version, 1,
 		CASE WHEN items = '' THEN 0 ELSE jsonb_array_length(items::jsonb) END, body
 	FROM numbered WHERE accepted
+-- items: begin
 ), item AS MATERIALIZED (
 	SELECT n.page_id, n.user_id, n.seq, e.position::smallint, (e.value->>'a')::uuid AS attachment_id, e.value->>'l' AS link_url
 	FROM numbered n CROSS JOIN LATERAL jsonb_array_elements(n.items::jsonb) WITH ORDINALITY e(value, position)
@@ -71,6 +75,7 @@ WITH judged AS MATERIALIZED (
 	INSERT INTO message_attachment (page_id, user_id, seq, position, kind, attachment_id, link_url)
 	SELECT i.page_id, i.user_id, i.seq, i.position, coalesce(a.kind, 3), i.attachment_id, i.link_url
 	FROM item i LEFT JOIN attachment a ON a.page_id = i.page_id AND a.attachment_id = i.attachment_id
+-- items: end
 )
 SELECT ord::int, reason, CASE WHEN accepted THEN seq ELSE known_seq END AS seq, coalesce(known_at, now_at) AS sent_at,
 	coalesce(known_version, settings_version) AS settings_version, known_seq IS NOT NULL AS repeated, max_text_chars,
