@@ -16,7 +16,7 @@ static struct raw raw;
 /* An envelope under construction. */
 struct draft {
 	uint8_t *bytes;
-	size_t size;
+	size_t size, room;
 };
 
 static struct frame call_of(uint64_t id, const char *method)
@@ -26,8 +26,11 @@ static struct frame call_of(uint64_t id, const char *method)
 
 static void add_frame(struct draft *draft, const struct frame *frame)
 {
-	draft->bytes = realloc(draft->bytes, draft->size + envelope_frame_size(frame));
-	assert_non_null(draft->bytes);
+	if (draft->size + envelope_frame_size(frame) > draft->room) {
+		draft->room = 2 * (draft->size + envelope_frame_size(frame));
+		draft->bytes = realloc(draft->bytes, draft->room);
+		assert_non_null(draft->bytes);
+	}
 	(void)envelope_frame_write(frame, draft->bytes + draft->size);
 	draft->size += envelope_frame_size(frame);
 }
@@ -240,7 +243,7 @@ static void a_deadline_is_kept(void **state)
 /* nng drops the connection; the socket makes another, and nobody else has noticed. */
 static void a_message_has_a_size(void **state)
 {
-	struct draft draft = { calloc(1, MESSAGE_BYTES_MAX + 1), MESSAGE_BYTES_MAX + 1 };
+	struct draft draft = { .bytes = calloc(1, MESSAGE_BYTES_MAX + 1), .size = MESSAGE_BYTES_MAX + 1 };
 	struct frame call = call_of(1, CHECK);
 	nng_msg *msg = NULL;
 	(void)state;
