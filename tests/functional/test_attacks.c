@@ -42,13 +42,14 @@ static int connect_tcp(unsigned listener)
 	return fd;
 }
 
-/* A newcomer at `address` is served. */
+/* A newcomer at `address` is served, once those before it are through. */
 static void assert_served(const char *address)
 {
+	struct aside_options options = { .timeout_ms = 10000, .connect_timeout_ms = 10000 };
 	Aside__Rpc__V1__CheckRequest request = ASIDE__RPC__V1__CHECK_REQUEST__INIT;
 	struct aside_channel *fresh = NULL;
 
-	assert_int_equal(aside_channel_open(address, NULL, &fresh, &status), ASIDE_OK);
+	assert_int_equal(aside_channel_open(address, &options, &fresh, &status), ASIDE_OK);
 	via = fresh;
 	Aside__Rpc__V1__CheckResponse *response =
 			ASK(Aside__Rpc__V1__CheckResponse, aside_rpc_v1_health_service_check, &request, SERVICE);
