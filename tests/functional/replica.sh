@@ -173,11 +173,13 @@ conflicts() { sql c "SELECT sum(confl_lock) FROM pg_stat_database_conflicts"; }
 patience() { configure c "max_standby_streaming_delay = $1" && sql c "SELECT pg_reload_conf()" >"$work/said"; }
 patience 0
 while [ "$(conflicts)" = 0 ]; do
-	sql a "$(for n in {1..200}; do echo "BEGIN; LOCK TABLE message IN ACCESS EXCLUSIVE MODE; COMMIT;"; done)" &
-	readers=("$!")
+	readers=()
 	for n in 1 2 3 4; do
 		shows five,four,three,two &
 		readers+=("$!")
+	done
+	while kill -0 "${readers[0]}" 2>"$work/said"; do # however long they take to begin
+		sql a "$(for n in {1..200}; do echo "BEGIN; LOCK TABLE message IN ACCESS EXCLUSIVE MODE; COMMIT;"; done)"
 	done
 	for n in "${readers[@]}"; do wait "$n"; done
 done
