@@ -42,7 +42,7 @@ struct link {
 	atomic_int pipe; /* the connection's; 0: none */
 	int gone;        /* the last one that ended before it was told */
 	pthread_mutex_t order; /* of what is told of connections */
-	pthread_cond_t connected; /* with `order`, CLOCK_MONOTONIC */
+	pthread_cond_t connected; /* with `order` */
 	atomic_bool stopped; /* nothing is told any more; changed with `order` */
 	pthread_mutex_t mutex;
 	struct request *idle;
@@ -210,7 +210,6 @@ enum aside_code link_open(const char *url, const struct aside_options *options, 
 {
 	struct link *link = calloc(1, sizeof *link);
 	int rv = link == NULL ? NNG_ENOMEM : nng_req0_open(&link->socket);
-	pthread_condattr_t monotonic;
 
 	if (rv != 0) {
 		free(link);
@@ -218,10 +217,7 @@ enum aside_code link_open(const char *url, const struct aside_options *options, 
 	}
 	pthread_mutex_init(&link->mutex, NULL);
 	pthread_mutex_init(&link->order, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&link->connected, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	pthread_cond_init(&link->connected, NULL);
 	link->events = *events;
 	bool ca_failed = false;
 	rv = start(link, url, options, &ca_failed);
@@ -292,7 +288,7 @@ static void wait_connected(struct link *link)
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
 	pthread_mutex_lock(&link->order);
-	while (link->pipe == 0 && pthread_cond_timedwait(&link->connected, &link->order, &until) == 0)
+	while (link->pipe == 0 && pthread_cond_clockwait(&link->connected, &link->order, CLOCK_MONOTONIC, &until) == 0)
 		;
 	pthread_mutex_unlock(&link->order);
 }

@@ -44,5 +44,6 @@ void link_reset(struct link *link);
  * from an event. */
 void link_stop(struct link *link);
 
-/* Frees one that has stopped; NULL is fine.  One without a connection has 100 ms to make it; all may take two seconds (wire/socket.h). */
+/* Frees one that has stopped; NULL is fine.  One without a connection has 100 ms to make it; all may take two seconds
+ * (wire/socket.h). */
 void link_close(struct link *link);
