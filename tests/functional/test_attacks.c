@@ -1,7 +1,6 @@
 /* Peers that misbehave below the protocol: service goes on for everybody else (design §4). */
 #include "world.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "../unit/files.h"
 #include "aside/rpc/v1/health.stub.h"
 #include "keys.h"
 #include "wire/envelope.h"
@@ -188,21 +188,6 @@ static void only_known_pages_may_call(void **state)
 }
 
 /* ── half a reply ────────────────────────────────────────────────────────────────────────────────── */
-
-/* 0: there is no /proc, as in a bare chroot. */
-static unsigned count_files(pid_t pid)
-{
-	char path[64];
-	unsigned n = 0;
-
-	(void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
-	DIR *all = opendir(path);
-	while (all != NULL && readdir(all) != NULL)
-		n++;
-	if (all != NULL)
-		closedir(all);
-	return n;
-}
 
 /* As SP has it over ipc: a greeting, then type, size and id before each body. */
 static const uint8_t greeting[] = { 0, 'S', 'P', 0, 0, 0x30, 0, 0 };
