@@ -127,12 +127,12 @@ static void returned(struct task *task)
 	enum aside_code code = ASIDE_OK;
 
 	task->state = TASK_RUNNING;
-	task->session->n_submitted -= !task->answered;
 	if (task->answered) { /* cancelled meanwhile */
 		op_release(finished);
 		end(task, &status);
 		return;
 	}
+	task->session->n_submitted--;
 	code = task->call.handler->end(&task->call, task->call.request, &status);
 	op_release(finished);
 	/* The same operation still in place means that there is no further one. */

@@ -41,6 +41,7 @@ static struct auth *auth;
 /* ── time ────────────────────────────────────────────────────────────────────────────────────────── */
 
 static atomic_llong slept_us;
+static atomic_llong stopped_us; /* when time was stopped; 0: it goes on */
 static _Thread_local int64_t delay_us; /* from the next look at the clock on */
 
 static int64_t read_us(clockid_t clock)
@@ -53,7 +54,7 @@ static int64_t read_us(clockid_t clock)
 
 int64_t clock_monotonic_us(void)
 {
-	int64_t now_us = read_us(CLOCK_MONOTONIC);
+	int64_t stopped = stopped_us, now_us = stopped != 0 ? stopped : read_us(CLOCK_MONOTONIC);
 
 	slept_us += delay_us;
 	delay_us = 0;
@@ -69,6 +70,11 @@ void peer_sleep(struct server *server, int64_t us)
 {
 	slept_us += us;
 	server_tick(server);
+}
+
+void peer_stop_time(bool stop)
+{
+	stopped_us = stop ? clock_monotonic_us() : 0;
 }
 
 void peer_delay(int64_t us)

@@ -30,6 +30,9 @@ void peer_server_close(struct server *server);
 /* Time goes on at once, for the whole server. */
 void peer_sleep(struct server *server, int64_t us);
 
+/* The monotonic clock stands still until it goes on. */
+void peer_stop_time(bool stop);
+
 /* The next message waits so long before anybody looks at it. */
 void peer_delay(int64_t us);
 

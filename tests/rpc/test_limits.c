@@ -3,6 +3,7 @@
 
 #include <sched.h>
 
+#include "rpc/session.h"
 #include "store/op.h"
 
 /* ── what calls keep ─────────────────────────────────────────────────────────────────────────────── */
@@ -91,6 +92,64 @@ static void a_flood_is_refused_beyond_the_limit(void **state)
 	peer_send(&peer);
 	asking_answer();
 	asking_expect(&peer, CALLS + 1, "abc");
+}
+
+/* A call that is answered at once, without the store. */
+static void ask_for_nothing(struct peer *caller, uint64_t call_id)
+{
+	peer_put_call(caller, call_id, "/x", NULL);
+	peer_send(caller);
+}
+
+/* One message costs the server as much as many refusals: while replies come they wait for the next. */
+static void a_refusal_waits_for_the_next_reply(void **state)
+{
+	enum { LIMIT = 10001 / 4 * 3 + 1, OTHER = 100000 };
+	struct peer next;
+	(void)state;
+
+	peer_greet(&peer, 1, 1);
+	for (uint64_t i = 1; i <= LIMIT; i++) { /* in small messages: handled on this thread */
+		asking_put(&peer, i, "abc");
+		if (i % 500 == 0 || i == LIMIT)
+			peer_send(&peer);
+	}
+	peer_sleep(server, REFUSALS_WAIT_US);
+	asking_put(&peer, OTHER, "abc"); /* no reply has left for so long */
+	peer_send(&peer);
+	peer_expect_failure(&peer, OTHER, ASIDE_RESOURCE_EXHAUSTED, "TOO_MANY_CALLS_OF_PRINCIPAL");
+
+	peer_stop_time(true);
+	ask_for_nothing(&peer, OTHER + 1);
+	peer_expect_failure(&peer, OTHER + 1, ASIDE_UNIMPLEMENTED, "METHOD_UNKNOWN");
+	asking_put(&peer, OTHER + 2, "abc");
+	peer_send(&peer);
+	peer_expect_nothing(&peer);
+	ask_for_nothing(&peer, OTHER + 3);
+	peer_expect_failure(&peer, OTHER + 2, ASIDE_RESOURCE_EXHAUSTED, "TOO_MANY_CALLS_OF_PRINCIPAL");
+	const struct answer *message = peer.reading;
+	peer_expect_failure(&peer, OTHER + 3, ASIDE_UNIMPLEMENTED, "METHOD_UNKNOWN");
+	assert_ptr_equal(peer.reading, message);
+
+	asking_put_within(&peer, OTHER + 4, REFUSALS_HASTE_US); /* its caller would not wait */
+	peer_send(&peer);
+	peer_expect_failure(&peer, OTHER + 4, ASIDE_RESOURCE_EXHAUSTED, "TOO_MANY_CALLS_OF_PRINCIPAL");
+
+	peer_greet(&next, 1, 1);
+	ask_for_nothing(&next, 1);
+	peer_expect_failure(&next, 1, ASIDE_UNIMPLEMENTED, "METHOD_UNKNOWN");
+	asking_put(&next, 2, "abc"); /* nothing else is asked, and so no reply to come */
+	peer_send(&next);
+	peer_expect_failure(&next, 2, ASIDE_RESOURCE_EXHAUSTED, "TOO_MANY_CALLS_OF_PRINCIPAL");
+	peer_fini(&next);
+
+	asking_put(&peer, OTHER + 5, "abc");
+	peer_send(&peer);
+	peer_expect_nothing(&peer);
+	peer_stop_time(false);
+	peer_sleep(server, REFUSALS_WAIT_US);
+	peer_wait_failure(&peer, OTHER + 5, ASIDE_RESOURCE_EXHAUSTED, "TOO_MANY_CALLS_OF_PRINCIPAL");
+	peer_expect_nothing(&peer); /* it has not waited until a call was late */
 }
 
 /* ── replies ─────────────────────────────────────────────────────────────────────────────────────── */
@@ -194,6 +253,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(so_is_what_a_plain_call_keeps, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(replies_that_are_not_fetched_end_the_session, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_flood_is_refused_beyond_the_limit, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_refusal_waits_for_the_next_reply, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(replies_that_are_not_fetched_take_no_place, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_has_most_kept_is_cut_off_and_nobody_else, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_connection_that_is_not_found_is_looked_for_again, set_up, tear_down),
