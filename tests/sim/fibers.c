@@ -48,7 +48,6 @@ TAILQ_HEAD(fibers, fiber);
 static struct {
 	struct fibers all, unused;
 	struct fiber *running;
-	ucontext_t scheduler;
 	int64_t now_us;
 	uint64_t state; /* of chance */
 } world = { .all = TAILQ_HEAD_INITIALIZER(world.all), .unused = TAILQ_HEAD_INITIALIZER(world.unused) };
@@ -89,9 +88,50 @@ int64_t fiber_now_us(void)
 	return world.now_us;
 }
 
+static struct fiber *draw_ready(void)
+{
+	struct fiber *fiber, *ready[FIBERS_MAX];
+	unsigned n = 0;
+
+	TAILQ_FOREACH(fiber, &world.all, entry)
+		if (fiber->state == FIBER_READY && n < FIBERS_MAX)
+			ready[n++] = fiber;
+	return n > 0 ? ready[chance_below(n)] : NULL;
+}
+
+/* Nothing can run: on to the next moment for which somebody waits. */
+static void go_on(void)
+{
+	struct fiber *fiber;
+	int64_t next_us = INT64_MAX;
+
+	TAILQ_FOREACH(fiber, &world.all, entry)
+		if (fiber->state == FIBER_WAITING && fiber->until_us < next_us)
+			next_us = fiber->until_us;
+	if (next_us == INT64_MAX) {
+		TAILQ_FOREACH(fiber, &world.all, entry)
+			sim_trace("%s waits for %p", fiber->name, fiber->object);
+		sim_fail("all threads wait for each other");
+	}
+	if (next_us > world.now_us)
+		world.now_us = next_us;
+	TAILQ_FOREACH(fiber, &world.all, entry)
+		if (fiber->state == FIBER_WAITING && fiber->until_us <= world.now_us) {
+			fiber->state = FIBER_READY;
+			fiber->late = true;
+		}
+}
+
+/* To the next, which may be the same: a switch is a system call, and half of what the simulation takes. */
 static void leave_turn(void)
 {
-	swapcontext(&world.running->context, &world.scheduler);
+	struct fiber *self = world.running, *next;
+
+	while ((next = draw_ready()) == NULL)
+		go_on();
+	world.running = next;
+	if (next != self)
+		swapcontext(&self->context, &next->context);
 }
 
 bool fiber_wait(const void *object, int64_t until_us)
@@ -142,40 +182,6 @@ static void may_lose_turn(void)
 		leave_turn();
 }
 
-static struct fiber *draw_ready(void)
-{
-	struct fiber *fiber, *ready[FIBERS_MAX];
-	unsigned n = 0;
-
-	TAILQ_FOREACH(fiber, &world.all, entry)
-		if (fiber->state == FIBER_READY && n < FIBERS_MAX)
-			ready[n++] = fiber;
-	return n > 0 ? ready[chance_below(n)] : NULL;
-}
-
-/* Nothing can run: on to the next moment for which somebody waits. */
-static void go_on(void)
-{
-	struct fiber *fiber;
-	int64_t next_us = INT64_MAX;
-
-	TAILQ_FOREACH(fiber, &world.all, entry)
-		if (fiber->state == FIBER_WAITING && fiber->until_us < next_us)
-			next_us = fiber->until_us;
-	if (next_us == INT64_MAX) {
-		TAILQ_FOREACH(fiber, &world.all, entry)
-			sim_trace("%s waits for %p", fiber->name, fiber->object);
-		sim_fail("all threads wait for each other");
-	}
-	if (next_us > world.now_us)
-		world.now_us = next_us;
-	TAILQ_FOREACH(fiber, &world.all, entry)
-		if (fiber->state == FIBER_WAITING && fiber->until_us <= world.now_us) {
-			fiber->state = FIBER_READY;
-			fiber->late = true;
-		}
-}
-
 static void retire(struct fiber *fiber)
 {
 	TAILQ_REMOVE(&world.all, fiber, entry);
@@ -189,6 +195,8 @@ static void begin(void)
 	self->result = self->run(self->arg);
 	self->state = FIBER_ENDED;
 	fiber_wake(self);
+	if (!self->joinable)
+		retire(self); /* nobody takes its stack before it has left it */
 	leave_turn();
 }
 
@@ -244,29 +252,16 @@ unsigned fibers_left(void)
 	return n;
 }
 
-static void *run_first(void *run)
-{
-	(*(void (**)(void))run)();
-	return NULL;
-}
-
 void fibers_run(uint64_t seed, void (*run)(void))
 {
+	struct fiber first = { .name = "main" };
+
 	world.state = seed;
 	world.now_us = BEGINNING_US;
-	struct fiber *first = fiber_new("main", run_first, &run, true), *next;
-
-	while (first->state != FIBER_ENDED) {
-		if ((next = draw_ready()) == NULL) {
-			go_on();
-			continue;
-		}
-		world.running = next;
-		swapcontext(&world.scheduler, &next->context);
-		if (next->state == FIBER_ENDED && !next->joinable)
-			retire(next);
-	}
-	retire(first);
+	TAILQ_INSERT_TAIL(&world.all, &first, entry);
+	world.running = &first;
+	run();
+	TAILQ_REMOVE(&world.all, &first, entry);
 	world.running = NULL;
 }
 

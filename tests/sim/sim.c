@@ -15,6 +15,7 @@
  *   - in the end no turn, no ticket, no session, no byte in a ledger is left, and nobody says anything more */
 #include "sim.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -423,6 +424,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	log_init(LOG_ERROR);
+	/* Large messages come and go: half of the time went into giving their pages back, and getting them again. */
+	(void)mallopt(M_MMAP_MAX, 0);
+	(void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
 	setvbuf(stdout, NULL, _IOLBF, 0); /* a trace ends where its run does */
 	trace.seed = mmap(NULL, sizeof *trace.seed, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (trace.seed == MAP_FAILED)
