@@ -223,6 +223,8 @@ static void who_has_most_kept_is_cut_off_and_nobody_else(void **state)
 	peer_send(&modest);
 	peer_greet(&peer, 1, 1);
 	hoard(0);
+	if (peer_parked(&modest) == 0)
+		peer_send(&modest); /* a heartbeat has taken its turn, where that took long */
 	asking_answer();
 	asking_expect(&modest, 1, "");
 	assert_int_equal(peer_cuts(&modest), 0);
