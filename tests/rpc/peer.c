@@ -384,14 +384,21 @@ void peer_send(struct peer *peer)
 	free(whole);
 }
 
-/* With the mutex held: the next answer for this peer, taken out. */
-static struct answer *take_answer(const struct peer *peer)
+/* With the mutex held: where the next answer for this peer is; NULL there: nowhere. */
+static struct answer **find_answer(const struct peer *peer)
 {
-	struct answer **at = &transport.answers, *answer;
+	struct answer **at = &transport.answers;
 
 	while (*at != NULL && (*at)->connection != peer->connection)
 		at = &(*at)->next;
-	answer = *at;
+	return at;
+}
+
+/* The same, taken out. */
+static struct answer *take_answer(const struct peer *peer)
+{
+	struct answer **at = find_answer(peer), *answer = *at;
+
 	if (answer != NULL)
 		*at = answer->next;
 	return answer;
@@ -425,8 +432,8 @@ bool peer_next(struct peer *peer, struct frame *ret)
 	return more;
 }
 
-/* Until there is an answer to read. */
-static void wait_for_answer(void)
+/* Until there is an answer to read: whatever others have not read is none. */
+static void wait_for_answer(const struct peer *peer)
 {
 	struct timespec until;
 	int rv = 0;
@@ -434,7 +441,7 @@ static void wait_for_answer(void)
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += WAIT_SECONDS;
 	pthread_mutex_lock(&transport.mutex);
-	while (transport.answers == NULL && rv == 0)
+	while (*find_answer(peer) == NULL && rv == 0)
 		rv = pthread_cond_timedwait(&transport.answered, &transport.mutex, &until);
 	pthread_mutex_unlock(&transport.mutex);
 	assert_int_equal(rv, 0);
@@ -443,13 +450,13 @@ static void wait_for_answer(void)
 void peer_wait(struct peer *peer, struct frame *ret)
 {
 	while (!peer_next(peer, ret))
-		wait_for_answer();
+		wait_for_answer(peer);
 }
 
 struct bytes peer_wait_bytes(struct peer *peer)
 {
 	while (!read_answer(peer))
-		wait_for_answer();
+		wait_for_answer(peer);
 	return (struct bytes){ peer->reading->bytes, peer->reading->size };
 }
 

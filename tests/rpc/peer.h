@@ -66,7 +66,7 @@ void peer_send_bytes(struct peer *peer, struct bytes message);
 /* The next frame the server has sent, if any; waits for nothing.  Borrowed until the next but one. */
 bool peer_next(struct peer *peer, struct frame *ret);
 
-/* The same; waits up to ten seconds.  The other: for the whole next answer. */
+/* The same; waits up to ten seconds for each answer.  The other: for the whole next answer. */
 void peer_wait(struct peer *peer, struct frame *ret);
 struct bytes peer_wait_bytes(struct peer *peer);
 
