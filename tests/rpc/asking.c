@@ -95,7 +95,7 @@ struct peer peer;
 int set_up(void **state)
 {
 	(void)state;
-	memset(asking.ops, 0, sizeof asking.ops); /* LeakSanitizer is to miss what nobody frees */
+	memset(asking.ops, 0, sizeof asking.ops); /* so that LeakSanitizer finds what nobody frees */
 	asking.n_ops = 0;
 	asking.n_asked = 0;
 	asking.n_ended = 0;
@@ -167,6 +167,7 @@ static unsigned unanswered(void)
 int tear_down(void **state)
 {
 	(void)state;
+	peer_stop_time(false);
 	asking_refuse();
 	while (unanswered() > 0) /* as a store does that closes: nothing else would free its call */
 		asking_answer();
