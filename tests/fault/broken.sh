@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$(realpath "$0")")/../.."
 rounds=$(realpath "$1")/tests/fault/test_rounds folder=$2
 ROUNDS=8 TRIES=3 # a fault has to come at the right moment
-AT_ONCE=3         # they wait more than they work
+AT_ONCE=3 # they wait more than they work
 
 rm -rf "$folder/source"
 mkdir -p "$folder/source"
